@@ -1,0 +1,74 @@
+"""Every bound in one place: value, unit, reason, and what peers use.
+
+A bound is a module constant in capitals with its unit in the name; the comment gives the reason and the peers'
+values. A settings key may lower or raise some of them; the others stand.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+# --- DICOM upper layer (PS3.8) ---------------------------------------------------------------------------------
+# Largest P-DATA-TF PDU we announce and accept. DCMTK: 131,072 at most, default 16,384; Orthanc: 16,384;
+# dcm4che: 16,378. Larger PDUs mean fewer wake-ups of the event loop.
+MAX_PDU_LENGTH_BYTES = 256 * KIB
+# Largest A-ASSOCIATE-RQ/AC we read. 128 presentation contexts with 40 transfer syntaxes each need about 350 KB.
+MAX_ASSOCIATE_PDU_LENGTH_BYTES = 1 * MIB
+# Presentation context ids are odd numbers of one byte (PS3.8 §9.3.2.2).
+MAX_PRESENTATION_CONTEXTS = 128
+MAX_TRANSFER_SYNTAXES_PER_CONTEXT = 128
+# User information sub-items other than the fixed ones: role selection and extended negotiation come once per SOP class.
+MAX_USER_INFORMATION_ITEMS = 1024
+# ARTIM (PS3.8 §9.1.5): how long a peer may take for A-ASSOCIATE-RQ or for closing. DCMTK 30 s, pynetdicom 30 s.
+ARTIM_TIMEOUT_S = 30.0
+# No bytes at all on an established association. DCMTK: none; Orthanc 30 s; pynetdicom 60 s. Old modalities think long.
+IDLE_TIMEOUT_S = 600.0
+# A message once begun must go on: stops slow senders from holding staging space. Orthanc: none; dcm4che: none.
+MESSAGE_PROGRESS_TIMEOUT_S = 60.0
+# A socket write the peer does not read for this long ends the connection.
+WRITE_TIMEOUT_S = 60.0
+# Associations served at a time by one worker; further ones get the transient rejection (PS3.8 §9.3.4).
+MAX_ASSOCIATIONS = 1000
+# Command sets are small; DCMTK reads any length. PS3.7 gives no bound.
+MAX_COMMAND_SET_BYTES = 64 * KIB
+# Data sets of requests that are no C-STORE (identifiers and the like).
+MAX_IDENTIFIER_BYTES = 4 * MIB
+
+# --- Data sets (PS3.5) -----------------------------------------------------------------------------------------
+MAX_UID_LENGTH = 64  # PS3.5 §9.1
+# Elements before Pixel Data; enhanced multi-frame objects of 10,000 frames come to about 100 MB. pydicom: none.
+MAX_HEADER_BYTES = 256 * MIB
+# Depth of nested sequences. pydicom breaks near 250, DCMTK 3.6.7 near the thread's stack; real objects stay below 20.
+MAX_SEQUENCE_DEPTH = 64
+# Elements of one data set, all levels together.
+MAX_ELEMENTS = 4_000_000
+# A deflated data set may inflate to this. fo-dicom was felled by a ratio of 2,000.
+MAX_INFLATED_BYTES = 1 * GIB
+# Binary values up to this stand in the metadata as InlineBinary; longer ones become BulkDataURI (PS3.18 §F.2.6).
+INLINE_BINARY_BYTES = 1 * KIB
+# The same for long text (LT, ST, UC, UR, UT).
+INLINE_TEXT_BYTES = 64 * KIB
+# One instance. PS3.5 lengths of 32 bits end at 4 GiB per element; encapsulated pixel data may be longer.
+MAX_INSTANCE_BYTES = 64 * GIB
+# Instances up to this stay in memory until they are written in one go; longer ones stream to the staging file.
+STAGING_MEMORY_BYTES = 4 * MIB
+
+# --- HTTP ------------------------------------------------------------------------------------------------------
+MAX_REQUEST_BODY_BYTES = 256 * GIB
+MAX_PART_HEADER_BYTES = 16 * KIB
+MAX_PART_HEADERS = 32
+MAX_PARTS = 100_000
+# Query results per request. Azure 200; AWS 10,000; Orthanc none.
+DEFAULT_QUERY_RESULTS = 100
+MAX_QUERY_RESULTS = 5_000
+MAX_QUERY_OFFSET = 1_000_000
+# Frames one request may name. OHIF asks for one at a time.
+MAX_FRAMES_PER_REQUEST = 10_000
+
+# --- Pixels ----------------------------------------------------------------------------------------------------
+# Samples of one decoded frame (rows x columns x samples per pixel): 65,535 squared would take 4 GB a byte plane.
+MAX_FRAME_SAMPLES = 256 * 1024 * 1024
+# Longest side of a rendered picture.
+MAX_RENDERED_SIDE = 16_384
