@@ -1,0 +1,204 @@
+"""What the services need from the world: an index, a blob store, accounts. Adapters implement these protocols."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from hilum.archive.model import (
+    DicomJson,
+    DuplicatePolicy,
+    IngestOutcome,
+    InstanceDraft,
+    Principal,
+    Role,
+    SeriesMetadata,
+    StoredInstance,
+    Tenant,
+)
+from hilum.archive.query import Query
+
+
+class InstanceIndex(Protocol):
+    """The database of what is there. Every call is about one tenant and sees nothing of another.
+
+    All methods raise Unavailable when the database does not answer.
+    """
+
+    async def ingest(
+        self, tenant_id: int, drafts: Sequence[InstanceDraft], policy: DuplicatePolicy
+    ) -> list[IngestOutcome]:
+        """Write the rows of all drafts in one transaction; once it returns they are durable and visible.
+
+        The outcomes stand in the order of the drafts. Two drafts of one batch may carry the same SOP Instance UID.
+        """
+        ...
+
+    def search(self, tenant_id: int, query: Query) -> AsyncIterator[DicomJson]:
+        """Yield the matching entities as DICOM JSON, in the query's order, from a cursor (flat memory)."""
+        ...
+
+    async def count(self, tenant_id: int, query: Query) -> int:
+        """Return how many entities match, whatever limit and offset say."""
+        ...
+
+    async def unsupported_matches(self, query: Query) -> list[str]:
+        """Return the dotted tag paths of matching keys this index cannot match at the query's level."""
+        ...
+
+    async def find_instances(
+        self,
+        tenant_id: int,
+        study_instance_uid: str,
+        series_instance_uid: str | None = None,
+        sop_instance_uid: str | None = None,
+        *,
+        with_frame_index: bool = False,
+    ) -> list[StoredInstance]:
+        """Return current instances ordered by series number, instance number, UID; [] when there are none."""
+        ...
+
+    async def read_attributes(self, tenant_id: int, instance_keys: Sequence[int]) -> list[bytes]:
+        """Return the instances' attributes as DICOM JSON text in the order of the keys."""
+        ...
+
+    async def series_stamp(self, tenant_id: int, study_instance_uid: str, series_instance_uid: str) -> str | None:
+        """Return a value that changes whenever the series' set of current instances changes; None: no such series."""
+        ...
+
+    async def read_series_metadata(
+        self, tenant_id: int, study_instance_uid: str, series_instance_uid: str
+    ) -> SeriesMetadata | None:
+        """Return the ready-made metadata when there is one and its stamp still holds."""
+        ...
+
+    async def write_series_metadata(
+        self, tenant_id: int, study_instance_uid: str, series_instance_uid: str, metadata: SeriesMetadata
+    ) -> None:
+        """Keep ready-made metadata for the series, in place of any earlier one."""
+        ...
+
+    async def known_blob_keys(self, keys: Sequence[str]) -> set[str]:
+        """Return those of the keys that an instance version of any tenant points to (for start-up repair)."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Durable bytes by key. Keys are ours (hexadecimal words and slashes), never made from a peer's text.
+
+    All methods raise Unavailable when the store does not answer, NotFound for a key that is not there.
+    """
+
+    async def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Keep the concatenated parts under a new key; durable once it returns."""
+        ...
+
+    async def put_file(self, key: str, path: str) -> None:
+        """Keep a staged file's content under a new key; durable once it returns. The file may be gone afterwards."""
+        ...
+
+    async def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return `length` bytes from `offset`, or all to the end."""
+        ...
+
+    async def read_many(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of each (offset, length)."""
+        ...
+
+    def stream(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes in chunks of about a mebibyte, flat in memory."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob; a key that is not there is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account. `password_hash` is an encoded argon2id hash, or None for accounts that only use tokens."""
+
+    user_id: int
+    name: str
+    tenant: Tenant
+    roles: frozenset[Role]
+    password_hash: str | None
+    is_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token as listed: never its secret."""
+
+    token_id: int
+    name: str
+    user_name: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class Accounts(Protocol):
+    """Tenants, their AE titles, users, bearer tokens and sessions. Secrets come in as SHA-256 digests only."""
+
+    async def default_tenant(self) -> Tenant:
+        """Return the tenant that a fresh installation has."""
+        ...
+
+    async def tenant_of_ae_title(self, called_ae_title: str) -> Tenant | None:
+        """Return the tenant that answers to this AE title, or None."""
+        ...
+
+    async def assign_ae_title(self, ae_title: str, tenant_id: int) -> None:
+        """Let the tenant answer to the AE title. Raises Conflict when another tenant does."""
+        ...
+
+    async def count_users(self) -> int:
+        """Return how many accounts exist in all tenants."""
+        ...
+
+    async def find_user(self, name: str) -> User | None:
+        """Return the account of that name, or None. Names are compared without case."""
+        ...
+
+    async def create_user(
+        self, name: str, tenant_id: int, roles: frozenset[Role], password_hash: str | None
+    ) -> User:
+        """Create an account. Raises Conflict when the name is taken."""
+        ...
+
+    async def set_password_hash(self, user_id: int, password_hash: str) -> None:
+        """Change the password; all sessions of the user end."""
+        ...
+
+    async def create_session(self, user_id: int, secret_digest: bytes, expires_at: datetime) -> None:
+        """Open a session known by the digest of its cookie."""
+        ...
+
+    async def principal_of_session(self, secret_digest: bytes, now: datetime) -> Principal | None:
+        """Return whose live session this is, or None."""
+        ...
+
+    async def end_session(self, secret_digest: bytes) -> None:
+        """End the session; unknown digests are no error."""
+        ...
+
+    async def create_token(
+        self, user_id: int, name: str, secret_digest: bytes, expires_at: datetime | None
+    ) -> Token:
+        """Register a bearer token."""
+        ...
+
+    async def principal_of_token(self, secret_digest: bytes, now: datetime) -> Principal | None:
+        """Return whose live token this is, or None; notes the time of use (to the minute)."""
+        ...
+
+    async def list_tokens(self) -> list[Token]:
+        """Return all tokens, newest first."""
+        ...
+
+    async def revoke_token(self, token_id: int) -> bool:
+        """Remove a token; False when there is none of that id."""
+        ...

@@ -1,0 +1,59 @@
+"""The query AST that QIDO-RS, C-FIND and the console parse to, and that the index compiles to SQL.
+
+The conditions are those of `hilum.dicom.matching`, which is also the oracle for what they mean (PS3.4 §C.2.2.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from hilum.dicom.matching import Condition
+from hilum.kernel.limits import DEFAULT_QUERY_RESULTS
+
+
+class Level(IntEnum):
+    """Query/retrieve levels from the root down (PS3.4 §C.3)."""
+
+    PATIENT = 0
+    STUDY = 1
+    SERIES = 2
+    INSTANCE = 3
+
+
+AttributePath = tuple[str, ...]
+"""Eight-digit upper-case tags from the outermost sequence to the attribute: ("00400275", "00400009")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One matching key: the attribute at `path` has to satisfy `condition`."""
+
+    path: AttributePath
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One sort criterion."""
+
+    tag: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question to the index.
+
+    `include` names further attributes to return; None asks for all the index holds. `ancestors` adds the attributes
+    of the levels above (as QIDO-RS wants when the URL does not fix them). Matches on attributes of higher levels are
+    allowed at any level (relational query). Empty `sort` means newest study first; ties by UID make pages stable.
+    """
+
+    level: Level
+    matches: tuple[Match, ...] = ()
+    include: frozenset[AttributePath] | None = frozenset()
+    ancestors: frozenset[Level] = frozenset()
+    sort: tuple[SortKey, ...] = ()
+    limit: int = DEFAULT_QUERY_RESULTS
+    offset: int = 0
