@@ -64,6 +64,10 @@ MAX_PARTS = 100_000
 DEFAULT_QUERY_RESULTS = 100
 MAX_QUERY_RESULTS = 5_000
 MAX_QUERY_OFFSET = 1_000_000
+# Characters of one matching value. A UID list of 1,000 fills 64,000; the longest searchable text (LT) has 10,240.
+MAX_QUERY_TEXT_CHARACTERS = 128 * KIB
+# Values of one UID list or value list. Azure 1; dcm4che none; PostgreSQL plans lists of this length well.
+MAX_QUERY_VALUES = 2_000
 # Frames one request may name. OHIF asks for one at a time.
 MAX_FRAMES_PER_REQUEST = 10_000
 
@@ -72,3 +76,14 @@ MAX_FRAMES_PER_REQUEST = 10_000
 MAX_FRAME_SAMPLES = 256 * 1024 * 1024
 # Longest side of a rendered picture.
 MAX_RENDERED_SIDE = 16_384
+
+# --- Accounts --------------------------------------------------------------------------------------------------
+# NIST SP 800-63B asks for at least 8 characters and no rules of composition; the maximum bounds hashing.
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_LENGTH = 256
+# Wrong passwords for one name (five times as many from one address) within the window before sign-in is refused.
+MAX_SIGN_IN_FAILURES = 10
+SIGN_IN_FAILURE_WINDOW_S = 900.0
+# How long a request's head, and each following piece of its body, may take.
+HTTP_HEAD_TIMEOUT_S = 20.0
+HTTP_BODY_PROGRESS_TIMEOUT_S = 60.0

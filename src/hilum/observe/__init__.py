@@ -1,1 +1,4 @@
-"""(door-plate to come)"""
+"""What the running system says of itself: structured logs that cannot carry patient data, and metrics.
+
+What never happens here: decisions, or values of patient attributes.
+"""
