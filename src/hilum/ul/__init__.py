@@ -1,7 +1,7 @@
 """The DICOM upper layer for TCP/IP, sans-IO: bytes and the time go in, service primitives and bytes come out.
 
-Here: the seven PDUs and their items (`pdu`, `codec`), the state table as data (`states`), negotiation as a pure
-function (`negotiation`), and `core.AssociationCore`, which joins them for one association.
+Here: the seven PDUs and their items (`pdu`, `codec`), the state table as data (`states`), negotiation as a
+pure function (`negotiation`), and `core.AssociationCore`, which joins them for one association.
 
 Never here: sockets, clocks, threads, logs; what a PDV's bytes mean; which peers and SOP classes are welcome
 (a policy says so).
