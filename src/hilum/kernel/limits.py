@@ -60,6 +60,10 @@ MAX_REQUEST_BODY_BYTES = 256 * GIB
 MAX_PART_HEADER_BYTES = 16 * KIB
 MAX_PART_HEADERS = 32
 MAX_PARTS = 100_000
+# A multipart boundary; RFC 2046 allows 70 characters, some clients send more.
+MAX_BOUNDARY_LENGTH = 200
+# What may stand before the first part. RFC 2046 allows a preamble of any length; real clients send none.
+MAX_PREAMBLE_BYTES = 64 * KIB
 # Query results per request. Azure 200; AWS 10,000; Orthanc none.
 DEFAULT_QUERY_RESULTS = 100
 MAX_QUERY_RESULTS = 5_000
@@ -81,9 +85,11 @@ MAX_RENDERED_SIDE = 16_384
 # NIST SP 800-63B asks for at least 8 characters and no rules of composition; the maximum bounds hashing.
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 256
-# Wrong passwords for one name (five times as many from one address) within the window before sign-in is refused.
+# Wrong passwords for one name from one address (five times as many for all names from it) within the window before sign-in is refused.
 MAX_SIGN_IN_FAILURES = 10
 SIGN_IN_FAILURE_WINDOW_S = 900.0
 # How long a request's head, and each following piece of its body, may take.
 HTTP_HEAD_TIMEOUT_S = 20.0
 HTTP_BODY_PROGRESS_TIMEOUT_S = 60.0
+# Request line and header fields together. nginx 32 KiB; Node 16 KiB; lists of UIDs in queries are long.
+MAX_HTTP_HEAD_BYTES = 64 * KIB
