@@ -21,6 +21,14 @@ MAX_PRESENTATION_CONTEXTS = 128
 MAX_TRANSFER_SYNTAXES_PER_CONTEXT = 128
 # User information sub-items other than the fixed ones: role selection and extended negotiation come once per SOP class.
 MAX_USER_INFORMATION_ITEMS = 1024
+# Items of one variable field (items of a PDU, sub-items of an item), unknown ones included; see the two above.
+MAX_ITEMS_PER_FIELD = MAX_USER_INFORMATION_ITEMS
+# PDVs in one P-DATA-TF PDU. DCMTK, Orthanc and dcm4che send one; two carry a command with its data set.
+MAX_PDVS_PER_PDU = 1024
+# Smallest bound a peer may put on the PDUs it receives; below it headers outweigh the data. DCMTK refuses below 4,096.
+MIN_PEER_PDU_LENGTH_BYTES = 128
+# What a peer that sends no maximum length item is taken to receive: DCMTK's default.
+DEFAULT_PEER_PDU_LENGTH_BYTES = 16 * KIB
 # ARTIM (PS3.8 §9.1.5): how long a peer may take for A-ASSOCIATE-RQ or for closing. DCMTK 30 s, pynetdicom 30 s.
 ARTIM_TIMEOUT_S = 30.0
 # No bytes at all on an established association. DCMTK: none; Orthanc 30 s; pynetdicom 60 s. Old modalities think long.
@@ -93,3 +101,9 @@ HTTP_HEAD_TIMEOUT_S = 20.0
 HTTP_BODY_PROGRESS_TIMEOUT_S = 60.0
 # Request line and header fields together. nginx 32 KiB; Node 16 KiB; lists of UIDs in queries are long.
 MAX_HTTP_HEAD_BYTES = 64 * KIB
+
+# --- Import ----------------------------------------------------------------------------------------------------
+MAX_DICOMDIR_BYTES = 256 * MIB
+MAX_ZIP_MEMBERS = 1_000_000
+# A member may unpack to this many times its compressed size; empty CT slices reach about 500. Bombs reach 1,000.
+MAX_ZIP_RATIO = 800

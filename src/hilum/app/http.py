@@ -1,0 +1,141 @@
+"""The HTTP application: doors mounted side by side, authentication and the request middleware in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hilum import __version__
+from hilum.app.authentication import Authentication
+from hilum.archive.model import Principal
+from hilum.console.api import ConsoleServices, console_api, problem_response
+from hilum.console.pages import page_routes
+from hilum.dicomweb import DicomwebServices
+from hilum.dicomweb import routes as dicomweb_routes
+from hilum.kernel.errors import HilumError
+from hilum.kernel.limits import HTTP_BODY_PROGRESS_TIMEOUT_S
+from hilum.observe.logs import get_logger
+from hilum.observe.metrics import HTTP_REQUESTS, HTTP_SECONDS, render_metrics
+
+_log = get_logger("http")
+
+_WORDS = frozenset(
+    ("studies", "series", "instances", "frames", "bulkdata", "metadata", "rendered", "thumbnail", "session", "openapi.json")
+)
+_DOORS = frozenset(("dicom-web", "api", "ohif", "assets", "healthz", "readyz", "metrics", "login"))
+
+
+def route_label(path: str) -> str:
+    """Return a label for metrics and logs: the door and the last known word of the path, never a UID or an id."""
+    segments = [segment for segment in path.split("/") if segment]
+    door = segments[0] if segments and segments[0] in _DOORS else "pages"
+    word = next((segment for segment in reversed(segments[1:]) if segment in _WORDS), None)
+    return f"{door}/{word}" if word else door
+
+
+class RequestMiddleware:
+    """Counts and times requests, bounds how slowly a body may come, and answers what no door expected with 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and account for it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = perf_counter()
+        label, status, has_started = route_label(scope["path"]), 0, False
+        is_body_complete = False
+
+        async def receive_in_time() -> Message:
+            nonlocal is_body_complete
+            if is_body_complete:
+                return await receive()
+            async with asyncio.timeout(HTTP_BODY_PROGRESS_TIMEOUT_S):
+                message = await receive()
+            is_body_complete = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status, has_started
+            if message["type"] == "http.response.start":
+                status, has_started = message["status"], True
+            await send(message)
+
+        try:
+            await self._app(scope, receive_in_time, send_and_note)
+        except ClientDisconnect:
+            status = status or 499
+        except TimeoutError:
+            _log.warning("request body stalled", route=label, method=scope["method"])
+            status = 408
+            if not has_started:
+                await problem_response(408, "limit-exceeded", "the request body stalled", "body-timeout")(
+                    scope, receive, send
+                )
+        except Exception as error:  # noqa: BLE001 - the request's last resort: answer, log without data, go on
+            _log.error("request failed", exc=error, route=label, method=scope["method"])
+            if has_started:
+                raise
+            status = 500
+            await problem_response(500, "internal", "an unexpected error occurred; it has been logged", "internal")(
+                scope, receive, send
+            )
+        finally:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            HTTP_REQUESTS.labels(label, method, str(status)).inc()
+            HTTP_SECONDS.labels(label).observe(perf_counter() - begun)
+
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+def http_application(
+    *,
+    console: ConsoleServices,
+    dicomweb: DicomwebServices,
+    is_ready: Callable[[], Awaitable[None]],
+    everyone: Principal | None,
+    open_metrics: bool,
+) -> ASGIApp:
+    """Return the whole HTTP side of one worker.
+
+    Args:
+        is_ready: raises a HilumError when the worker cannot serve (database or storage away).
+        everyone: who asks every request when authentication is switched off, otherwise None.
+    """
+
+    async def healthz(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_request: Request) -> Response:
+        try:
+            await is_ready()
+        except HilumError as error:
+            return JSONResponse({"status": "unavailable", "reason": error.message}, status_code=503)
+        return JSONResponse({"status": "ready", "version": __version__})
+
+    async def metrics(_request: Request) -> Response:
+        text, media_type = await asyncio.to_thread(render_metrics)
+        return Response(text, headers={"Content-Type": media_type})
+
+    routes: list[BaseRoute] = [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        Mount("/dicom-web", routes=dicomweb_routes(dicomweb)),
+        Mount("/api", app=console_api(console)),
+        *page_routes(),
+    ]
+    inner = Starlette(routes=routes)
+    return RequestMiddleware(
+        Authentication(inner, console.identity, everyone=everyone, open_metrics=open_metrics)
+    )

@@ -1,0 +1,160 @@
+"""The console API under /api: FastAPI, so that the web app's types are generated from its OpenAPI description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from hilum import __version__
+from hilum.archive.model import Principal
+from hilum.kernel.errors import (
+    Conflict,
+    CorruptData,
+    Forbidden,
+    HilumError,
+    InvalidInput,
+    LimitExceeded,
+    LocalProtocolError,
+    NotFound,
+    RemoteProtocolError,
+    Unavailable,
+    Unsupported,
+)
+from hilum.kernel.limits import MAX_PASSWORD_LENGTH
+from hilum.services.identity import IdentityService
+
+SESSION_COOKIE = "hilum_session"
+
+HTTP_STATUS: dict[type[HilumError], int] = {
+    LocalProtocolError: 500,
+    RemoteProtocolError: 400,
+    InvalidInput: 400,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Unsupported: 501,
+    LimitExceeded: 429,
+    Unavailable: 503,
+    CorruptData: 500,
+}
+"""How this door projects the families of errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleServices:
+    """What the console API needs; `dicom_address` is told to people who want to send."""
+
+    identity: IdentityService
+    ae_title: str
+    dicom_port: Callable[[], int]
+    session_seconds: int
+
+
+class Credentials(BaseModel):
+    """What the sign-in page sends."""
+
+    username: str = Field(min_length=1, max_length=200)
+    password: str = Field(min_length=1, max_length=MAX_PASSWORD_LENGTH)
+
+
+class Named(BaseModel):
+    """Something with a name."""
+
+    name: str
+
+
+class Session(BaseModel):
+    """Who is signed in, and where pictures may be sent."""
+
+    user: Named
+    tenant: Named
+    roles: list[str]
+    version: str
+    ae_title: str
+    dicom_port: int
+
+
+class Problem(BaseModel):
+    """An error as problem details (RFC 9457); `code` is stable, for programs."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+_PROBLEMS = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+
+
+def problem_response(status: int, title: str, detail: str, code: str) -> JSONResponse:
+    """Return a problem-details answer."""
+    body = Problem(title=title, status=status, detail=detail, code=code).model_dump()
+    return JSONResponse(body, status_code=status, media_type="application/problem+json")
+
+
+def console_api(services: ConsoleServices) -> FastAPI:
+    """Return the application to be mounted at /api."""
+    api = FastAPI(
+        title="Hilum console API", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json"
+    )
+
+    @api.exception_handler(HilumError)
+    async def answer_error(_request: Request, error: HilumError) -> Response:
+        status = next(HTTP_STATUS[family] for family in type(error).__mro__ if family in HTTP_STATUS)
+        return problem_response(status, type(error).code, error.message, error.reason_code)
+
+    @api.exception_handler(RequestValidationError)
+    async def answer_invalid(_request: Request, error: RequestValidationError) -> Response:
+        where = "; ".join(".".join(str(part) for part in item["loc"][1:]) + ": " + item["msg"] for item in error.errors())
+        return problem_response(400, "invalid-input", where, "invalid-input")
+
+    @api.post("/session", status_code=204, responses={403: {"content": _PROBLEMS}, 429: {"content": _PROBLEMS}})
+    async def sign_in(credentials: Credentials, request: Request) -> Response:
+        """Sign in by name and password; the answer sets the session cookie."""
+        peer = request.client.host if request.client else "unknown"
+        try:
+            signed_in = await services.identity.sign_in(credentials.username, credentials.password, peer)
+        except Forbidden as error:
+            return problem_response(401, error.code, error.message, error.reason_code)
+        response = Response(status_code=204)
+        response.set_cookie(
+            SESSION_COOKIE,
+            signed_in.secret,
+            max_age=services.session_seconds,
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+            path="/",
+        )
+        return response
+
+    @api.get("/session", responses={401: {"content": _PROBLEMS}})
+    async def read_session(request: Request) -> Session:
+        """Tell who is signed in."""
+        principal: Principal = request.state.principal
+        return Session(
+            user=Named(name=principal.name),
+            tenant=Named(name=principal.tenant.name),
+            roles=sorted(role.value for role in principal.roles),
+            version=__version__,
+            ae_title=services.ae_title,
+            dicom_port=services.dicom_port(),
+        )
+
+    @api.delete("/session", status_code=204)
+    async def sign_out(request: Request) -> Response:
+        """Sign out and forget the session."""
+        secret = request.cookies.get(SESSION_COOKIE)
+        if secret:
+            await services.identity.sign_out(secret)
+        response = Response(status_code=204)
+        response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="lax")
+        return response
+
+    return api
