@@ -39,6 +39,21 @@ def name_groups(text: str) -> tuple[str, ...]:
     return tuple(normalise_name(group) for group in text.split("="))
 
 
+def name_pattern_forms(pattern: str) -> tuple[str, ...]:
+    """Return the normalised patterns of one component group that together mean what `pattern` means.
+
+    "DOE^*" asks for the family name alone or with anything after it, since delimiters at the end of a name may be
+    left out; so it has two forms, "doe" and "doe *". Other patterns have one.
+
+    Reference: PS3.4 §C.2.2.2.4, PS3.5 §6.2.1.1
+    """
+    normal = normalise_name(pattern)
+    bare = normal
+    while bare.endswith(" *"):
+        bare = bare[:-2]
+    return (normal,) if bare == normal else (bare, f"{bare} *")
+
+
 def _is_accent(character: str) -> bool:
     combining = unicodedata.combining(character)
     # Canonical classes: 1 overlays, 10-35 Hebrew and Arabic points, 200-240 marks above, below and beside a
