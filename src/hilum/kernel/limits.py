@@ -107,3 +107,22 @@ MAX_DICOMDIR_BYTES = 256 * MIB
 MAX_ZIP_MEMBERS = 1_000_000
 # A member may unpack to this many times its compressed size; empty CT slices reach about 500. Bombs reach 1,000.
 MAX_ZIP_RATIO = 800
+
+# --- Database --------------------------------------------------------------------------------------------------
+# Connections the embedded server takes: 16 workers of 8, and some for people. PostgreSQL's default is 100.
+DATABASE_MAX_CONNECTIONS = 150
+# Connections of one worker process: for writing (batches are committed in groups, so few suffice) and for reading.
+DATABASE_WRITE_CONNECTIONS = 4
+DATABASE_READ_CONNECTIONS = 6
+# How long a caller waits for a free connection, and for a new one, before the database counts as away.
+DATABASE_ACQUIRE_TIMEOUT_S = 15.0
+DATABASE_CONNECT_TIMEOUT_S = 10.0
+# One search statement. Orthanc none; dcm4che none. A hostile query costs this much of one core at most.
+SEARCH_TIMEOUT_S = 20.0
+# One write statement; waiting for another worker's row included.
+DATABASE_WRITE_TIMEOUT_S = 30.0
+# Start of the embedded server, recovery after a crash included (at most `max_wal_size` is replayed).
+DATABASE_START_TIMEOUT_S = 120.0
+DATABASE_STOP_TIMEOUT_S = 60.0
+# Series whose keys a worker remembers so that it need not look them up: about 500 bytes each.
+KNOWN_SERIES = 20_000
