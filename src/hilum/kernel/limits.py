@@ -52,6 +52,11 @@ MAX_HEADER_BYTES = 256 * MIB
 MAX_SEQUENCE_DEPTH = 64
 # Elements of one data set, all levels together.
 MAX_ELEMENTS = 4_000_000
+# Oddities noted of one data set; what is damaged all over need not be described all over.
+MAX_DAMAGE_ENTRIES = 200
+# File meta information is read from this many first bytes of a file. Real ones end below 1 KiB; private information
+# (0002,0102) may be longer. DCMTK and pydicom: none.
+FILE_META_PREFIX_BYTES = 64 * KIB
 # A deflated data set may inflate to this. fo-dicom was felled by a ratio of 2,000.
 MAX_INFLATED_BYTES = 1 * GIB
 # Binary values up to this stand in the metadata as InlineBinary; longer ones become BulkDataURI (PS3.18 §F.2.6).
@@ -88,6 +93,12 @@ MAX_FRAMES_PER_REQUEST = 10_000
 MAX_FRAME_SAMPLES = 256 * 1024 * 1024
 # Longest side of a rendered picture.
 MAX_RENDERED_SIDE = 16_384
+# Pixels of a scaled rendered picture: enlarging a thumbnail-sized frame must not take gigabytes.
+MAX_RENDERED_PIXELS = 32 * 1024 * 1024
+# Frames of one animated rendering (GIF); the picture of a longer cine takes evenly spaced ones.
+MAX_ANIMATED_FRAMES = 200
+# Decoded samples held at a time by all renderings of one worker; more wait their turn.
+MAX_RENDERINGS_IN_FLIGHT = 16
 
 # --- Accounts --------------------------------------------------------------------------------------------------
 # NIST SP 800-63B asks for at least 8 characters and no rules of composition; the maximum bounds hashing.
