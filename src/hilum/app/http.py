@@ -27,7 +27,18 @@ from hilum.observe.metrics import HTTP_REQUESTS, HTTP_SECONDS, render_metrics
 _log = get_logger("http")
 
 _WORDS = frozenset(
-    ("studies", "series", "instances", "frames", "bulkdata", "metadata", "rendered", "thumbnail", "session", "openapi.json")
+    (
+        "studies",
+        "series",
+        "instances",
+        "frames",
+        "bulkdata",
+        "metadata",
+        "rendered",
+        "thumbnail",
+        "session",
+        "openapi.json",
+    )
 )
 _DOORS = frozenset(("dicom-web", "api", "ohif", "assets", "healthz", "readyz", "metrics", "login"))
 
@@ -81,7 +92,7 @@ class RequestMiddleware:
                 await problem_response(408, "limit-exceeded", "the request body stalled", "body-timeout")(
                     scope, receive, send
                 )
-        except Exception as error:  # noqa: BLE001 - the request's last resort: answer, log without data, go on
+        except Exception as error:
             _log.error("request failed", exc=error, route=label, method=scope["method"])
             if has_started:
                 raise
@@ -136,6 +147,4 @@ def http_application(
         *page_routes(),
     ]
     inner = Starlette(routes=routes)
-    return RequestMiddleware(
-        Authentication(inner, console.identity, everyone=everyone, open_metrics=open_metrics)
-    )
+    return RequestMiddleware(Authentication(inner, console.identity, everyone=everyone, open_metrics=open_metrics))

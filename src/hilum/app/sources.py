@@ -6,11 +6,12 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
 from hilum.dicom.dicomdir import referenced_files
-from hilum.kernel.errors import InvalidInput, LimitExceeded
+from hilum.kernel.errors import HilumError, LimitExceeded, Unsupported
 from hilum.kernel.limits import MAX_DICOMDIR_BYTES, MAX_INSTANCE_BYTES, MAX_ZIP_MEMBERS, MAX_ZIP_RATIO
 
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -34,10 +35,11 @@ class Source:
 
         Raises:
             LimitExceeded: the member of a ZIP archive unpacks to more than is allowed.
+            Unsupported: the member is encrypted.
         """
         if self.member is None:
             return self.path.open("rb")
-        archive = zipfile.ZipFile(self.path)
+        archive = _open_archive(self.path)
         info = archive.getinfo(self.member)
         _check_member(info)
         return archive.open(info)
@@ -98,6 +100,12 @@ def _file(path: Path, seen: set[tuple[int, int]]) -> Iterator[Source | Unreadabl
     yield Source(path, size_bytes=status.st_size)
 
 
+@lru_cache(maxsize=4)
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    """Keep the archives in use open, for reading the directory of a large one takes long."""
+    return zipfile.ZipFile(path)
+
+
 def _members(path: Path) -> Iterator[Source | Unreadable]:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -113,7 +121,7 @@ def _members(path: Path) -> Iterator[Source | Unreadable]:
             continue
         try:
             _check_member(info)
-        except LimitExceeded as error:
+        except HilumError as error:
             yield Unreadable(f"{path}!{info.filename}", error.message)
         else:
             yield Source(path, info.filename, info.file_size)
@@ -121,7 +129,7 @@ def _members(path: Path) -> Iterator[Source | Unreadable]:
 
 def _check_member(info: zipfile.ZipInfo) -> None:
     if info.flag_bits & 0x1:
-        raise LimitExceeded("the member is encrypted", code="zip-encrypted")
+        raise Unsupported("the member is encrypted", code="zip-encrypted")
     if info.file_size > MAX_INSTANCE_BYTES or info.file_size > MAX_ZIP_RATIO * max(info.compress_size, 1024):
         raise LimitExceeded("the member unpacks to far more than it should", code="zip-bomb")
 
@@ -131,7 +139,7 @@ def _referenced(path: Path, seen: set[tuple[int, int]]) -> Iterator[Source | Unr
         if path.stat().st_size > MAX_DICOMDIR_BYTES:
             raise LimitExceeded("the DICOMDIR is too large")
         references = referenced_files(path.read_bytes())
-    except (InvalidInput, LimitExceeded) as error:
+    except HilumError as error:
         yield Unreadable(str(path), error.message)
         return
     except OSError as error:

@@ -111,7 +111,9 @@ def console_api(services: ConsoleServices) -> FastAPI:
 
     @api.exception_handler(RequestValidationError)
     async def answer_invalid(_request: Request, error: RequestValidationError) -> Response:
-        where = "; ".join(".".join(str(part) for part in item["loc"][1:]) + ": " + item["msg"] for item in error.errors())
+        where = "; ".join(
+            ".".join(str(part) for part in item["loc"][1:]) + ": " + item["msg"] for item in error.errors()
+        )
         return problem_response(400, "invalid-input", where, "invalid-input")
 
     @api.post("/session", status_code=204, responses={403: {"content": _PROBLEMS}, 429: {"content": _PROBLEMS}})

@@ -104,7 +104,8 @@ MAX_RENDERINGS_IN_FLIGHT = 16
 # NIST SP 800-63B asks for at least 8 characters and no rules of composition; the maximum bounds hashing.
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 256
-# Wrong passwords for one name from one address (five times as many for all names from it) within the window before sign-in is refused.
+# Wrong passwords for one name from one address (five times as many for all names from it) within the window
+# before signing in is refused.
 MAX_SIGN_IN_FAILURES = 10
 SIGN_IN_FAILURE_WINDOW_S = 900.0
 # How long a request's head, and each following piece of its body, may take.

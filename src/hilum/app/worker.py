@@ -1,0 +1,104 @@
+"""One worker process: the DIMSE and HTTP doors on one event loop, sharing the archive with the other workers.
+
+Started by the supervisor with its order on standard input. Standard input stays open: its end means that the
+supervisor is gone, and the worker drains and stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from starlette.types import ASGIApp
+
+from hilum.app.archive import Archive, open_archive
+from hilum.app.dimse_server import open_dimse
+from hilum.app.http import http_application
+from hilum.app.http_server import HttpServer
+from hilum.app.launch import LaunchOrder, bind_socket
+from hilum.app.loop import run
+from hilum.archive.model import Principal, Role
+from hilum.console.api import ConsoleServices
+from hilum.dicomweb import DicomwebServices
+from hilum.index import DatabaseAddress
+from hilum.kernel.errors import HilumError
+from hilum.observe.logs import configure_logs, get_logger
+
+_log = get_logger("worker")
+
+
+async def serve_until_told(order: LaunchOrder) -> None:
+    """Serve as ordered until SIGTERM, or until the supervisor is gone; then finish what is under way.
+
+    Raises:
+        Unavailable: a port, the database or the storage cannot be used.
+    """
+    settings = order.settings
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    watching = asyncio.create_task(_watch_supervisor(stop))
+    async with open_archive(settings, DatabaseAddress.from_json(order.database)) as archive:
+        http_socket = bind_socket(settings.http.host, order.http_port, is_shared=True)
+        dicom_socket = bind_socket(settings.dicom_host, order.dicom_port, is_shared=True)
+        http = HttpServer(
+            _application(order, archive), trusted_proxies=settings.http.trusted_proxies, drain_s=settings.drain_s
+        )
+        async with open_dimse(settings, archive, dicom_socket):
+            await http.start([http_socket])
+            print("ready", flush=True)
+            await stop.wait()
+            _log.info("stopping", worker=order.worker)
+            await http.stop()
+    watching.cancel()
+
+
+def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
+    settings = order.settings
+    everyone = None
+    if not settings.auth.enabled:
+        everyone = Principal(0, "everyone", archive.tenant, frozenset({Role.ADMINISTRATOR}))
+
+    async def is_ready() -> None:
+        await archive.accounts.default_tenant()
+
+    return http_application(
+        console=ConsoleServices(
+            identity=archive.identity,
+            ae_title=settings.dicom.ae_title,
+            dicom_port=lambda: order.dicom_port,
+            session_seconds=int(settings.auth.session_hours * 3600),
+        ),
+        dicomweb=DicomwebServices(
+            store=archive.store, retrieve=archive.retrieve, search=archive.search, render=archive.render
+        ),
+        is_ready=is_ready,
+        everyone=everyone,
+        open_metrics=settings.http.open_metrics,
+    )
+
+
+async def _watch_supervisor(stop: asyncio.Event) -> None:
+    """Set `stop` at the end of standard input."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+    stop.set()
+
+
+def main() -> None:
+    """Entry of the process."""
+    order = LaunchOrder.from_line(sys.stdin.buffer.readline())
+    configure_logs(level=order.settings.log.level, style=order.settings.log.style)
+    try:
+        run(serve_until_told(order))
+    except HilumError as error:
+        _log.error("worker cannot serve", exc=error, worker=order.worker)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
