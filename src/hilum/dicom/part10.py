@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -160,7 +160,8 @@ def _is_deflated_data_reached(values: dict[int, bytes], start: int, offset: int)
 
 
 def _guess_transfer_syntax(data: bytes, offset: int) -> str:
-    if not _looks_like_data_set(data, offset):
+    # Behind DICM the data set may begin with any group.
+    if not _looks_like_data_set(data, offset, first_groups=range(0x0001, 0x8000)):
         raise InvalidInput("The file names no transfer syntax and its data set shows none.", code="not-dicom")
     if data[offset + 4 : offset + 6] not in _ALL_VRS:
         return IMPLICIT_VR_LITTLE_ENDIAN
@@ -168,15 +169,15 @@ def _guess_transfer_syntax(data: bytes, offset: int) -> str:
     return EXPLICIT_VR_BIG_ENDIAN if big < little else EXPLICIT_VR_LITTLE_ENDIAN
 
 
-def _looks_like_data_set(data: bytes, offset: int) -> bool:
+def _looks_like_data_set(data: bytes, offset: int, first_groups: Container[int] = _FIRST_GROUPS) -> bool:
     header = data[offset : offset + 8]
     if len(header) < 8:
         return False
     little, big = (int.from_bytes(header[:2], order) for order in ("little", "big"))
     if header[4:6] in _ALL_VRS:
-        return little in _FIRST_GROUPS or big in _FIRST_GROUPS
+        return little in first_groups or big in first_groups
     length = int.from_bytes(header[4:8], "little")
-    return little in _FIRST_GROUPS and (length <= _LONG_FIRST_VALUE_BYTES or length == _UNDEFINED_LENGTH)
+    return little in first_groups and (length <= _LONG_FIRST_VALUE_BYTES or length == _UNDEFINED_LENGTH)
 
 
 def _text(value: bytes | None) -> str | None:
