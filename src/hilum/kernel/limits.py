@@ -35,6 +35,13 @@ ARTIM_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 600.0
 # A message once begun must go on: stops slow senders from holding staging space. Orthanc: none; dcm4che: none.
 MESSAGE_PROGRESS_TIMEOUT_S = 60.0
+# What counts as going on: this much within the timeout. The slowest lines modalities still have carry a hundred times it.
+MESSAGE_PROGRESS_BYTES = 4 * KIB
+# What one read from a socket may bring. One such buffer an event loop; a read larger than a PDU saves copies.
+RECEIVE_BUFFER_BYTES = 512 * KIB
+# Requests a peer may have open on one association when it asks for more than one (PS3.7 §D.3.3.3). pynetdicom,
+# DCMTK and Orthanc: 1; dcm4che: as configured, 0 (no bound) by default.
+MAX_OPERATIONS_PERFORMED = 16
 # A socket write the peer does not read for this long ends the connection.
 WRITE_TIMEOUT_S = 60.0
 # Associations served at a time by one worker; further ones get the transient rejection (PS3.8 §9.3.4).
@@ -57,6 +64,8 @@ MAX_DAMAGE_ENTRIES = 200
 # File meta information is read from this many first bytes of a file. Real ones end below 1 KiB; private information
 # (0002,0102) may be longer. DCMTK and pydicom: none.
 FILE_META_PREFIX_BYTES = 64 * KIB
+# Fragments of encapsulated pixel data; each costs 4 bytes of the stored frame index. Whole slide levels reach 10^6.
+MAX_FRAGMENTS = 4_000_000
 # A deflated data set may inflate to this. fo-dicom was felled by a ratio of 2,000.
 MAX_INFLATED_BYTES = 1 * GIB
 # Binary values up to this stand in the metadata as InlineBinary; longer ones become BulkDataURI (PS3.18 §F.2.6).
@@ -68,11 +77,34 @@ MAX_INSTANCE_BYTES = 64 * GIB
 # Instances up to this stay in memory until they are written in one go; longer ones stream to the staging file.
 STAGING_MEMORY_BYTES = 4 * MIB
 
+# --- Storage ---------------------------------------------------------------------------------------------------
+# A key of ours takes about 90 characters; S3 allows 1,024 bytes, file names 255.
+MAX_BLOB_KEY_LENGTH = 120
+# Read from a blob at a time: large enough to keep a disk or a bucket busy, small enough for many readers.
+BLOB_CHUNK_BYTES = 1 * MIB
+# Part of a multipart upload. S3 wants 5 MiB at least and 10,000 parts at most: enough for MAX_INSTANCE_BYTES.
+UPLOAD_PART_BYTES = 8 * MIB
+# Received bytes of a spilled instance that go to its staging file in one thread hop.
+SPILL_CHUNK_BYTES = 1 * MIB
+# A data set up to this is parsed on the event loop (about 1 ms at worst); larger headers go to a thread.
+LOOP_PARSE_BYTES = 64 * KIB
+# Drafts written to the index in one transaction. Past some dozens the cost per row no longer falls.
+MAX_COMMIT_BATCH = 256
+# A store whose commit was interrupted is looked at again after this: by then the database has ended the transaction
+# of a lost connection (it looks for lost clients every 2 s), so a key it does not know will stay unknown.
+UNSETTLED_BLOB_GRACE_S = 10.0
+# How often a worker looks for interrupted stores, its own and those of dead workers.
+STAGING_SWEEP_INTERVAL_S = 60.0
+# Instances of one retrieval read ahead of the reader, in bytes.
+RETRIEVE_READ_AHEAD_BYTES = 4 * MIB
+
 # --- HTTP ------------------------------------------------------------------------------------------------------
 MAX_REQUEST_BODY_BYTES = 256 * GIB
 MAX_PART_HEADER_BYTES = 16 * KIB
 MAX_PART_HEADERS = 32
 MAX_PARTS = 100_000
+# An Accept value. OHIF's longest, for whole slide tiles, has 700 characters.
+MAX_ACCEPT_LENGTH = 8 * KIB
 # A multipart boundary; RFC 2046 allows 70 characters, some clients send more.
 MAX_BOUNDARY_LENGTH = 200
 # What may stand before the first part. RFC 2046 allows a preamble of any length; real clients send none.
