@@ -1,0 +1,241 @@
+"""Blobs as files, durable before `put` returns."""
+# ruff: noqa: PTH  (calls on paths as text: path objects would cost as much as the system calls)
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from hilum.archive.keys import require_blob_key
+from hilum.kernel.errors import Conflict, NotFound, Unavailable
+from hilum.objectstore.ranges import read_ahead, require_length
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_WRITERS: Final = 16
+_READERS: Final = 8
+_PART_SUFFIX: Final = ".part"
+_KNOWN_DIRECTORIES: Final = 16_384
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_MOST_BUFFERS: Final = 1024  # IOV_MAX of Linux and macOS
+
+
+class FilesystemStore:
+    """Keeps each blob as a file below `root`.
+
+    A file is written under a second name, linked to its own name when it is complete, and then file and directory are
+    synchronized. Linking before synchronizing lets the file system bring content and name to the disk in one
+    transaction instead of two; a file torn by a power cut belongs to a `put` that never returned.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._directories: set[str] = set()
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="blob-writer")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="blob-reader")
+
+    async def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Keep the concatenated parts under a new key; durable once it returns.
+
+        Raises:
+            Conflict: the key is taken.
+            Unavailable: the disk is full (code "storage-full") or fails; nothing is left behind.
+        """
+        await self._run(self._writers, self._put, require_blob_key(key), parts)
+
+    async def put_file(self, key: str, path: str) -> None:
+        """Keep a staged file's content under a new key; durable once it returns. The file may be gone afterwards.
+
+        On the same file system the file itself becomes the blob; otherwise it is copied.
+        """
+        await self._run(self._writers, self._put_file, require_blob_key(key), path)
+
+    async def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return `length` bytes from `offset`, or all to the end.
+
+        Raises:
+            NotFound: no such blob.
+            CorruptData: the blob ends before.
+        """
+        return await self._run(self._readers, self._read, require_blob_key(key), offset, length)
+
+    async def read_many(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of each (offset, length), read in one thread hop."""
+        return await self._run(self._readers, self._read_many, require_blob_key(key), ranges)
+
+    async def stream(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes in chunks of a mebibyte, flat in memory."""
+        if length is None:
+            length = await self._run(self._readers, self._size, require_blob_key(key)) - offset
+
+        async def read(start: int, size: int) -> bytes:
+            return await self.read(key, start, size)
+
+        async for chunk in read_ahead(read, offset, length):
+            yield chunk
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob and what an interrupted `put` left of it; a key that is not there is no error."""
+        await self._run(self._writers, self._delete, require_blob_key(key))
+
+    async def close(self) -> None:
+        """Wait for running calls and end the threads."""
+        await asyncio.to_thread(self._writers.shutdown)
+        await asyncio.to_thread(self._readers.shutdown)
+
+    async def _run(self, pool: ThreadPoolExecutor, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        assert not kwargs
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}"
+
+    def _put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
+        path = self._path(key)
+        with _translated():
+            self._ensure_directory(os.path.dirname(path))
+            descriptor = os.open(path + _PART_SUFFIX, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+            try:
+                with _removed_on_failure(path + _PART_SUFFIX):
+                    write_all(descriptor, parts)
+                    os.link(path + _PART_SUFFIX, path)
+                self._settle(descriptor, path)
+            finally:
+                os.close(descriptor)
+
+    def _put_file(self, key: str, staged: str) -> None:
+        path = self._path(key)
+        with _translated():
+            self._ensure_directory(os.path.dirname(path))
+            with _removed_on_failure(path + _PART_SUFFIX):
+                try:
+                    os.link(staged, path + _PART_SUFFIX)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    shutil.copyfile(staged, path + _PART_SUFFIX)
+                os.link(path + _PART_SUFFIX, path)
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                self._settle(descriptor, path)
+            finally:
+                os.close(descriptor)
+            os.unlink(staged)
+
+    def _settle(self, descriptor: int, path: str) -> None:
+        """Make the file's content and its name durable, or remove it."""
+        with _removed_on_failure(path):
+            os.unlink(path + _PART_SUFFIX)
+            os.fsync(descriptor)
+            _sync_directory(os.path.dirname(path))
+
+    def _ensure_directory(self, directory: str) -> None:
+        """Make the directory and those above it durable, once per process and directory."""
+        if directory in self._directories:
+            return
+        missing = [directory]
+        while len(missing[-1]) > len(self._root):
+            missing.append(os.path.dirname(missing[-1]))
+        for path in reversed(missing):
+            if path not in self._directories:
+                os.makedirs(path, mode=0o750, exist_ok=True)
+                # Also when it was there: another process may have made it and not yet synchronized it.
+                _sync_directory(os.path.dirname(path))
+                if len(self._directories) >= _KNOWN_DIRECTORIES:
+                    self._directories.clear()
+                self._directories.add(path)
+
+    def _read(self, key: str, offset: int, length: int | None) -> bytes:
+        return self._read_many(key, [(offset, length)])[0]
+
+    def _read_many(self, key: str, ranges: Sequence[tuple[int, int | None]]) -> list[bytes]:
+        with _translated():
+            descriptor = os.open(self._path(key), os.O_RDONLY)
+            try:
+                return [_read_range(descriptor, offset, length) for offset, length in ranges]
+            finally:
+                os.close(descriptor)
+
+    def _size(self, key: str) -> int:
+        with _translated():
+            return os.stat(self._path(key)).st_size
+
+    def _delete(self, key: str) -> None:
+        path = self._path(key)
+        with _translated():
+            for name in (path, path + _PART_SUFFIX):
+                try:
+                    os.unlink(name)
+                except FileNotFoundError:
+                    pass
+
+
+def write_all(descriptor: int, parts: Sequence[bytes | bytearray | memoryview]) -> None:
+    """Write all parts at the file's position, in as few calls as the system allows."""
+    size = sum(map(len, parts))
+    if len(parts) <= _MOST_BUFFERS:
+        written = os.writev(descriptor, parts)
+        if written == size:
+            return
+    else:
+        written = 0
+    for part in parts:
+        skip = min(written, len(part))
+        written -= skip
+        with memoryview(part) as view:
+            while skip < len(part):
+                skip += os.write(descriptor, view[skip:])
+
+
+def _read_range(descriptor: int, offset: int, length: int | None) -> bytes:
+    if length is None:
+        length = max(os.fstat(descriptor).st_size - offset, 0)
+    content = os.pread(descriptor, length, offset)
+    while 0 < len(content) < length:  # a read of more than 2 GiB comes in pieces
+        more = os.pread(descriptor, length - len(content), offset + len(content))
+        if not more:
+            break
+        content += more
+    return require_length(content, length)
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _removed_on_failure(path: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        raise
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound("there is no such blob", code="blob-not-found") from error
+    except FileExistsError as error:
+        raise Conflict("the blob's key is taken", code="blob-exists") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Unavailable("the storage is full", code="storage-full") from error
+        raise Unavailable(f"the storage fails: {error.strerror}", code="storage-failed") from error
