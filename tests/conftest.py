@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.running import RunningHilum, running_hilum
 
 ROOT = Path(__file__).parents[1]
