@@ -46,6 +46,15 @@ MAX_OPERATIONS_PERFORMED = 16
 WRITE_TIMEOUT_S = 60.0
 # Associations served at a time by one worker; further ones get the transient rejection (PS3.8 §9.3.4).
 MAX_ASSOCIATIONS = 1000
+# Connections beyond that which are still heard, to be told so; the ones above are closed at once.
+SPARE_CONNECTIONS = 256
+# Connections the system may hold before they are accepted.
+LISTEN_BACKLOG = 512
+# As requestor: how long the connection, and then the answer to A-ASSOCIATE-RQ, may take. DCMTK: 30 s.
+CONNECT_TIMEOUT_S = 10.0
+ASSOCIATE_TIMEOUT_S = 30.0
+# As requestor: how long a response may take. DCMTK and dcm4che: unlimited; pynetdicom 30 s; Orthanc 10 s.
+RESPONSE_TIMEOUT_S = 120.0
 # Command sets are small; DCMTK reads any length. PS3.7 gives no bound.
 MAX_COMMAND_SET_BYTES = 64 * KIB
 # Data sets of requests that are no C-STORE (identifiers and the like).
@@ -103,6 +112,8 @@ MAX_REQUEST_BODY_BYTES = 256 * GIB
 MAX_PART_HEADER_BYTES = 16 * KIB
 MAX_PART_HEADERS = 32
 MAX_PARTS = 100_000
+# Instances of one STOW-RS request that are made durable at the same time, so that their rows go in one statement.
+MAX_STORES_IN_FLIGHT = 16
 # An Accept value. OHIF's longest, for whole slide tiles, has 700 characters.
 MAX_ACCEPT_LENGTH = 8 * KIB
 # A multipart boundary; RFC 2046 allows 70 characters, some clients send more.

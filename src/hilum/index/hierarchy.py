@@ -1,0 +1,108 @@
+"""Patients, studies and series: found, made, and completed by what later instances know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from hilum.index.ingest_sql import ADD_PATIENTS, ADD_SERIES, ADD_STUDIES, FILL, FIND_SERIES
+from hilum.index.known_series import KnownSeries
+from hilum.index.pool import Connection
+from hilum.index.rows import InstanceRow, LevelRow
+
+# Workers that insert and delete the same study can make each other look again; not for ever.
+_ATTEMPTS = 5
+
+
+async def ensure_series(
+    connection: Connection, tenant_id: int, rows: Sequence[InstanceRow]
+) -> dict[tuple[str, str], KnownSeries]:
+    """Make sure the series of the rows are there, and return what is to be known of each, by study and series UID.
+
+    Runs within the caller's transaction. The first instance of an entity says what it is; what it left out is taken
+    from later ones. A study stays with the patient it came with. Locks are taken in one order (patients, studies,
+    series, each by name), so that workers do not block each other crosswise.
+
+    Raises:
+        asyncpg.SerializationError: others kept removing what was made; the caller may try again.
+    """
+    firsts: dict[tuple[str, str], InstanceRow] = {}
+    for row in sorted(rows, key=lambda r: (r.study_instance_uid, r.series_instance_uid)):
+        firsts.setdefault((row.study_instance_uid, row.series_instance_uid), row)
+    found = await _find(connection, tenant_id, firsts)
+    completed = False
+    for _ in range(_ATTEMPTS):
+        if not completed and found:
+            await _complete(connection, tenant_id, firsts, found)
+            completed = True
+        missing = {name: row for name, row in firsts.items() if name not in found or found[name]["series_key"] is None}
+        if not missing:
+            return {
+                name: KnownSeries(record["series_key"], record["identity"]) for name, record in found.items()
+            }
+        new_studies = {row.study_instance_uid: row for name, row in missing.items() if name not in found}
+        await _add_studies(connection, tenant_id, new_studies.values())
+        await _add(
+            connection,
+            ADD_SERIES,
+            tenant_id,
+            [((row.study_instance_uid, row.series_instance_uid), row.series) for row in missing.values()],
+        )
+        found = await _find(connection, tenant_id, firsts)
+        completed = True
+    raise asyncpg.SerializationError("series keep vanishing")
+
+
+async def _find(
+    connection: Connection, tenant_id: int, firsts: dict[tuple[str, str], InstanceRow]
+) -> dict[tuple[str, str], asyncpg.Record]:
+    names = list(firsts)
+    records = await connection.fetch(FIND_SERIES, tenant_id, [n[0] for n in names], [n[1] for n in names])
+    return {names[record["position"] - 1]: record for record in records}
+
+
+async def _add_studies(connection: Connection, tenant_id: int, rows: Iterable[InstanceRow]) -> None:
+    ordered = sorted(rows, key=lambda r: r.study_instance_uid)
+    if not ordered:
+        return
+    patients = {row.patient_identity: row.patient for row in ordered}
+    await _add(connection, ADD_PATIENTS, tenant_id, [((), patients[identity]) for identity in sorted(patients)])
+    await _add(
+        connection,
+        ADD_STUDIES,
+        tenant_id,
+        [((row.patient_identity, row.study_instance_uid), row.study) for row in ordered],
+    )
+
+
+async def _add(
+    connection: Connection, statement: str, tenant_id: int, rows: Sequence[tuple[tuple[str, ...], LevelRow]]
+) -> None:
+    values = [(*names, *row.columns.values(), row.attributes, row.terms) for names, row in rows]
+    await connection.execute(statement, tenant_id, *map(list, zip(*values, strict=True)))
+
+
+async def _complete(
+    connection: Connection,
+    tenant_id: int,
+    firsts: dict[tuple[str, str], InstanceRow],
+    found: dict[tuple[str, str], asyncpg.Record],
+) -> None:
+    """Add to entities that were there already what they lack and the new instances have."""
+    wanted: dict[tuple[int, int], tuple[str, LevelRow]] = {}
+    for name, record in found.items():
+        row = firsts[name]
+        levels: list[tuple[str, LevelRow]] = [("study", row.study)]
+        if record["identity"] == row.patient_identity:
+            levels.append(("patient", row.patient))
+        if record["series_key"] is not None:
+            levels.append(("series", row.series))
+        for table, level in levels:
+            if not level.tags <= set(record[f"{table}_tags"]):
+                order = ("patient", "study", "series").index(table)
+                wanted.setdefault((order, record[f"{table}_key"]), (table, level))
+    for (_, key), (table, level) in sorted(wanted.items(), key=lambda item: item[0]):
+        columns: list[Any] = [value for name, value in level.columns.items() if name != "identity"]
+        await connection.execute(FILL[table], tenant_id, key, *columns, level.attributes, level.terms)

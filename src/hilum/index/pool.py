@@ -1,0 +1,147 @@
+"""Connections of one process, each remembering the tenant it was last used for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import asyncpg
+
+from hilum.index.address import DatabaseAddress
+from hilum.index.translate import database_errors
+from hilum.kernel.errors import Forbidden, Unavailable
+from hilum.kernel.limits import DATABASE_ACQUIRE_TIMEOUT_S, DATABASE_CONNECT_TIMEOUT_S
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_SET_TENANT = "SELECT set_config('hilum.tenant', $1, false)"
+_CHECK_ROLE = """
+SELECT rolsuper OR rolbypassrls OR EXISTS (
+    SELECT FROM pg_class WHERE relname = 'instance' AND relnamespace = 'public'::regnamespace
+        AND pg_has_role(current_user, relowner, 'MEMBER'))
+FROM pg_roles WHERE rolname = current_user
+"""
+
+
+@dataclass(slots=True)
+class _Slot:
+    connection: Connection
+    tenant_id: int | None = None
+
+
+class TenantPool:
+    """At most `size` connections, handed out for one tenant at a time.
+
+    A connection's tenant (the setting `hilum.tenant` that row-level security reads) is set when it differs from
+    the last one, and idle connections of the same tenant are preferred, so the usual statement costs one round
+    trip. Nothing is reset on return; instead a connection whose use ended with anything unexpected is dropped, and
+    none is handed out under a tenant it is not known to have.
+
+    Args:
+        address: where to connect.
+        size: how many connections at most.
+        settings: server settings of every connection.
+    """
+
+    def __init__(self, address: DatabaseAddress, size: int, settings: Mapping[str, str]) -> None:
+        self._address = address
+        self._settings = dict(settings)
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[_Slot] = []
+        self._is_closed = False
+
+    async def open(self) -> None:
+        """Connect once to see that the database answers and that row-level security binds our role.
+
+        Raises:
+            Unavailable: the database does not answer.
+            Forbidden: the role is superuser, bypasses row-level security or owns the tables.
+        """
+        async with self.use(None) as connection:
+            if await connection.fetchval(_CHECK_ROLE):
+                raise Forbidden(
+                    "The database role of the workers must be neither superuser nor owner of the tables, and must "
+                    "not have BYPASSRLS: row-level security would not bind it.",
+                    code="unsafe-database-role",
+                )
+
+    async def close(self) -> None:
+        """Close all connections; those in use are dropped when they come back."""
+        self._is_closed = True
+        idle, self._idle = self._idle, []
+        for slot in idle:
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await slot.connection.close(timeout=2)
+
+    @contextlib.asynccontextmanager
+    async def use(self, tenant_id: int | None) -> AsyncIterator[Connection]:
+        """Lend a connection on which the tenant's rows, and only they, are visible; None shows no tenant's rows.
+
+        Raises:
+            Unavailable: no connection became free or could be made in time, or the database failed.
+        """
+        with database_errors():
+            await self._wait_for_turn()
+            try:
+                slot = await self._slot(tenant_id)
+                is_sound = False
+                try:
+                    yield slot.connection
+                    is_sound = True
+                except asyncpg.PostgresError:
+                    # The server answered in order; a connection it ended says so itself.
+                    is_sound = True
+                    raise
+                finally:
+                    self._take_back(slot, is_sound=is_sound)
+            finally:
+                self._free.release()
+
+    async def _wait_for_turn(self) -> None:
+        if self._is_closed:
+            raise Unavailable("The index is closed.", code="index-closed")
+        if not self._free.locked():
+            await self._free.acquire()  # does not wait
+            return
+        try:
+            async with asyncio.timeout(DATABASE_ACQUIRE_TIMEOUT_S):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Unavailable("All database connections are busy.", code="database-busy") from error
+
+    async def _slot(self, tenant_id: int | None) -> _Slot:
+        slot = self._take_idle(tenant_id) or _Slot(await self._connect())
+        if slot.tenant_id != tenant_id:
+            try:
+                # Unknown until the server has said so.
+                slot.tenant_id = -1
+                await slot.connection.fetchval(_SET_TENANT, "" if tenant_id is None else str(tenant_id))
+                slot.tenant_id = tenant_id
+            except BaseException:
+                slot.connection.terminate()
+                raise
+        return slot
+
+    def _take_idle(self, tenant_id: int | None) -> _Slot | None:
+        self._idle = [slot for slot in self._idle if not slot.connection.is_closed()]
+        for position in range(len(self._idle) - 1, -1, -1):
+            if self._idle[position].tenant_id == tenant_id:
+                return self._idle.pop(position)
+        return self._idle.pop(0) if self._idle else None
+
+    def _take_back(self, slot: _Slot, *, is_sound: bool) -> None:
+        connection = slot.connection
+        if not is_sound or self._is_closed or connection.is_closed() or connection.is_in_transaction():
+            connection.terminate()
+            return
+        self._idle.append(slot)
+
+    async def _connect(self) -> Connection:
+        return await asyncpg.connect(
+            **self._address.connect_arguments(),
+            timeout=DATABASE_CONNECT_TIMEOUT_S,
+            server_settings={"application_name": "hilum", **self._settings},
+        )
