@@ -101,12 +101,15 @@ class Supervisor:
             dicom.close()
 
     async def _start_all(self, orders: list[LaunchOrder]) -> None:
-        starts = [asyncio.create_task(self._start(order)) for order in orders]
-        stopping = asyncio.create_task(self._stop.wait())
-        done, _ = await asyncio.wait([asyncio.gather(*starts), stopping], return_when=asyncio.FIRST_COMPLETED)
+        starting: asyncio.Future[Any] = asyncio.gather(*(self._start(order) for order in orders))
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        for task in done:
-            task.result()
+        if starting.done():
+            starting.result()
+        else:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     async def _start(self, order: LaunchOrder) -> None:
         environment = _environment() | {"PROMETHEUS_MULTIPROC_DIR": str(self._metrics)}
