@@ -140,8 +140,12 @@ MAX_RENDERED_SIDE = 16_384
 MAX_RENDERED_PIXELS = 32 * 1024 * 1024
 # Frames of one animated rendering (GIF); the picture of a longer cine takes evenly spaced ones.
 MAX_ANIMATED_FRAMES = 200
-# Decoded samples held at a time by all renderings of one worker; more wait their turn.
+# Frames decoded or rendered at a time by one worker; more wait their turn.
 MAX_RENDERINGS_IN_FLIGHT = 16
+# A palette or look-up table that stands outside of the metadata: 65,536 entries of 16 bits.
+MAX_LOOK_UP_DATA_BYTES = 256 * KIB
+# Instances that are decoded as a whole for a client, before and after. Azure: 100 MB.
+MAX_TRANSCODED_BYTES = 512 * MIB
 
 # --- Accounts --------------------------------------------------------------------------------------------------
 # NIST SP 800-63B asks for at least 8 characters and no rules of composition; the maximum bounds hashing.

@@ -1,0 +1,439 @@
+"""An association as its services see it: messages in, messages out, tasks that belong to it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hilum.dimse.exchanges import DataSetFragment, Exchanges
+from hilum.dimse.fragments import fragment_command, fragment_data_set, max_fragment_bytes
+from hilum.dimse.messages import CCancelRequest, Message, Request, Response
+from hilum.kernel.errors import Forbidden, HilumError, LimitExceeded, Unavailable
+from hilum.kernel.limits import ARTIM_TIMEOUT_S
+from hilum.net.connection import Connection, Patience
+from hilum.net.reports import Observer, Outcome, Report
+from hilum.ul.core import Role
+from hilum.ul.negotiation import AgreedContext
+from hilum.ul.primitives import (
+    Abort,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    AsyncOperationsWindow,
+    Buffer,
+    ConnectionClosed,
+    Event,
+    PData,
+    PresentationDataValue,
+    RejectResult,
+    ReleaseRequest,
+    ReleaseResponse,
+)
+
+_NUMBERS = itertools.count(1)
+
+
+class MessageHandler(Protocol):
+    """What received messages mean; one handler an association."""
+
+    def message(self, context_id: int, message: Message) -> Awaitable[None] | None:
+        """Act on a command set; when it has a data set, `data_set` calls follow before any other message."""
+        ...
+
+    def data_set(self, data: Buffer, is_last: bool) -> Awaitable[None] | None:
+        """Take a piece of the data set of the last message. `data` lives until this, or its awaitable, returns."""
+        ...
+
+    def end(self) -> None:
+        """Note that no more messages come, whether the association was released, aborted or lost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """A request that is accepted, and who serves the association."""
+
+    accept: AssociateAccept
+    handler: MessageHandler
+
+
+class Answering(Protocol):
+    """Decides about requests for associations; given to acceptors."""
+
+    async def answer(self, association: Association, request: AssociateRequest) -> Welcome | AssociateReject:
+        """Return the answer. It may take its time; nothing more is read meanwhile."""
+        ...
+
+
+class Association:
+    """One association over one `Connection`, which knows it as its `ConnectionUser`.
+
+    Args:
+        role: whether this side opened it.
+        answering: decides about the request of the peer; acceptors need it.
+        observer: is told how it begins and ends.
+    """
+
+    def __init__(self, role: Role, observer: Observer, answering: Answering | None = None) -> None:
+        self.number = next(_NUMBERS)
+        self._loop = asyncio.get_running_loop()
+        self._role = role
+        self._observer = observer
+        self._answering = answering
+        self._began = self._loop.time()
+        self._handler: MessageHandler | None = None
+        self._exchanges: Exchanges | None = None
+        self._fragment_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks_done: asyncio.Future[None] | None = None
+        # Messages of one direction must not mix: while a data set goes out, later messages wait here.
+        self._sending = asyncio.Lock()
+        self._held: list[tuple[int, Message]] = []
+        self._outcome: Outcome | None = None
+        self._reason = ""
+        self._leaving = False
+        self._release_sent = False
+        self._opened: asyncio.Future[AssociateAccept] = self._loop.create_future()
+
+    def attach(self, connection: Connection) -> None:
+        """Give it the connection it lives on; comes before anything else."""
+        self.connection = connection
+
+    @property
+    def request(self) -> AssociateRequest:
+        """The request that opened it."""
+        request = self.connection.core.request
+        assert request is not None
+        return request
+
+    @property
+    def contexts(self) -> Mapping[int, AgreedContext]:
+        """The accepted presentation contexts by id; none before it is established."""
+        return self.connection.core.contexts
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._outcome is not None
+
+    # --- sending -----------------------------------------------------------------------------------------------
+
+    def respond(self, context_id: int, response: Response) -> None:
+        """Send a response without a data set; a final one closes the peer's request.
+
+        An association that has ended meanwhile takes it silently: there is nobody to answer any more.
+
+        Raises:
+            LocalProtocolError: there is no such open request.
+        """
+        if self.is_ended or self._release_sent:
+            return
+        self._talk().respond(response)
+        self._send_command(context_id, response)
+        self._leave_when_idle()
+
+    def cancel(self, context_id: int, request: CCancelRequest) -> None:
+        """Ask the peer to end a request of this side early.
+
+        Raises:
+            LocalProtocolError: it has its final response already.
+        """
+        self._talk().cancel(request)
+        self._send_command(context_id, request)
+
+    async def invoke(
+        self, context_id: int, request: Request, data_set: AsyncIterable[Buffer] | Buffer | None = None
+    ) -> None:
+        """Send a request and its data set; the responses come to the handler.
+
+        The data set is written as fast as the peer takes it and not copied. When its iterator fails midway the
+        association is aborted: a message once begun cannot be taken back.
+
+        Raises:
+            LocalProtocolError: the window is full or the message id in use.
+            Unavailable: the association has ended.
+        """
+        async with self._sending:
+            if self.is_ended or self._leaving:
+                raise Unavailable("the association has ended", code="association-ended")
+            self._talk().invoke(request)
+            await self._stream(context_id, request, data_set)
+
+    async def respond_with(self, context_id: int, response: Response, data_set: Buffer) -> None:
+        """Send a response that carries a data set, as the pending ones of a C-FIND do.
+
+        Raises:
+            LocalProtocolError: there is no such open request.
+            Unavailable: the association has ended.
+        """
+        async with self._sending:
+            if self.is_ended:
+                raise Unavailable("the association has ended", code="association-ended")
+            self._talk().respond(response)
+            await self._stream(context_id, response, data_set)
+        self._leave_when_idle()
+
+    async def _stream(self, context_id: int, message: Message, data_set: AsyncIterable[Buffer] | Buffer | None) -> None:
+        """Write a message; the caller holds the lock."""
+        fragment_bytes = self._fragment_bytes
+        command = list(fragment_command(context_id, message, fragment_bytes))
+        try:
+            if data_set is None:
+                self.connection.send(*command)
+            elif isinstance(data_set, AsyncIterable):
+                self.connection.send(*command)
+                async for piece in data_set:
+                    await self._write(fragment_data_set(context_id, piece, fragment_bytes, is_end=False))
+                self.connection.send(*fragment_data_set(context_id, b"", fragment_bytes, is_end=True))
+            else:
+                fragments = fragment_data_set(context_id, data_set, fragment_bytes, is_end=True)
+                await self._write(itertools.chain(command, fragments))
+        except BaseException as error:
+            self.connection.abort(error)
+            raise
+        finally:
+            held, self._held = self._held, []
+            for held_context_id, held_message in held:
+                if not self.is_ended:
+                    self.connection.send(*fragment_command(held_context_id, held_message, fragment_bytes))
+
+    async def _write(self, fragments: Iterator[PData]) -> None:
+        """Write fragments, some at a time, as the peer takes them."""
+        while batch := list(itertools.islice(fragments, 8)):
+            self.connection.send(*batch)
+            await self.connection.drained()
+
+    def _send_command(self, context_id: int, message: Message) -> None:
+        if self._sending.locked():
+            self._held.append((context_id, message))
+        else:
+            self.connection.send(*fragment_command(context_id, message, self._fragment_bytes))
+
+    # --- tasks -------------------------------------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let work that belongs to this association run beside it.
+
+        What it raises aborts the association, or is reported when that has ended already; the work itself is never
+        cancelled by the end of the association.
+        """
+        task = self._loop.create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - the connection's task: whatever fails ends this association alone
+            if self.is_ended:
+                self._report(Outcome.FAILED, error)
+            else:
+                self.abort(error)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._tasks and self._tasks_done is not None:
+            self._tasks_done.set_result(None)
+            self._tasks_done = None
+        self._leave_when_idle()
+
+    async def tasks_done(self) -> None:
+        """Wait until no spawned work is left."""
+        while self._tasks:
+            if self._tasks_done is None:
+                self._tasks_done = self._loop.create_future()
+            await asyncio.shield(self._tasks_done)
+
+    # --- opening and ending ------------------------------------------------------------------------------------
+
+    def open(self, request: AssociateRequest, handler: MessageHandler) -> asyncio.Future[AssociateAccept]:
+        """Ask for an association; the future has the peer's answer, or the error that came in its place."""
+        self._handler = handler
+        self.connection.send(request)
+        return self._opened
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """End the association at once with an A-ABORT."""
+        self.connection.abort(error)
+
+    async def release(self) -> None:
+        """End the association in order, once everything under way is answered, and wait for its connection's end.
+
+        A peer that does not confirm in the time of ARTIM gets an abort.
+        """
+        await self.tasks_done()
+        if not self.is_ended and not self._release_sent:
+            self._release_sent = True
+            self.connection.send(ReleaseRequest())
+        try:
+            async with asyncio.timeout(ARTIM_TIMEOUT_S):
+                await self.connection.closed()
+        except TimeoutError:
+            self.abort(LimitExceeded("the peer does not confirm the release", code="release-timeout"))
+
+    def leave(self) -> None:
+        """Release as soon as nothing is under way; what is being received is finished and answered before."""
+        self._leaving = True
+        self._leave_when_idle()
+
+    def _leave_when_idle(self) -> None:
+        if not self._leaving or self.is_ended or self._release_sent or self._tasks:
+            return
+        if self._exchanges is None:
+            if self._role is Role.ACCEPTOR and self.connection.core.request is None:
+                self.connection.close()
+        elif self.patience() is Patience.IDLE:
+            self._release_sent = True
+            self.connection.send(ReleaseRequest())
+
+    # --- the connection's user ---------------------------------------------------------------------------------
+
+    def receive(self, event: Event) -> Awaitable[None] | None:
+        """Act on an event of the upper layer."""
+        if isinstance(event, PData):
+            return self._receive_data(event.pdvs, 0)
+        match event:
+            case AssociateRequest():
+                return self._answer(event)
+            case AssociateAccept():
+                self._establish(event)
+                self._opened.set_result(event)
+            case AssociateReject():
+                self._outcome = Outcome.REJECTED
+                self._reason = event.reason.name.lower()
+                self._report(Outcome.REJECTED)
+                self._opened.set_exception(rejection(event))
+            case ReleaseRequest():
+                return self._confirm_release()
+            case ReleaseResponse():
+                self._outcome = Outcome.RELEASED
+            case Abort():
+                if event.by_peer:
+                    self._outcome = Outcome.ABORTED_BY_PEER
+                self._reason = event.detail or event.reason.name.lower()
+            case ConnectionClosed():
+                if not event.by_peer and self._outcome is None:
+                    # The core closes by itself only after an end that was agreed on, or when ARTIM is over.
+                    self._outcome, self._reason = Outcome.ABORTED, "artim"
+        return None
+
+    def _receive_data(self, pdvs: tuple[PresentationDataValue, ...], start: int) -> Awaitable[None] | None:
+        exchanges, handler = self._exchanges, self._handler
+        assert exchanges is not None
+        assert handler is not None
+        for index in range(start, len(pdvs)):
+            if self._release_sent or self._outcome is not None:
+                return None  # Nothing can be answered any more, so nothing is taken in.
+            event = exchanges.receive(pdvs[index])
+            if event is None:
+                continue
+            if isinstance(event, DataSetFragment):
+                waiting = handler.data_set(event.data, event.is_last)
+            else:
+                waiting = handler.message(event.context_id, event.message)
+            if waiting is not None:
+                return self._go_on(waiting, pdvs, index + 1)
+        return None
+
+    async def _go_on(self, waiting: Awaitable[None], pdvs: tuple[PresentationDataValue, ...], start: int) -> None:
+        await waiting
+        rest = self._receive_data(pdvs, start)
+        if rest is not None:
+            await rest
+
+    async def _answer(self, request: AssociateRequest) -> None:
+        assert self._answering is not None
+        answer = await self._answering.answer(self, request)
+        if self.is_ended:
+            return
+        if isinstance(answer, AssociateReject):
+            self._outcome = Outcome.REJECTED
+            self._reason = answer.reason.name.lower()
+            self.connection.send(answer)
+            self._report(Outcome.REJECTED)
+            return
+        self.connection.send(answer.accept)
+        self._handler = answer.handler
+        self._establish(answer.accept)
+        self._leave_when_idle()
+
+    def _establish(self, accept: AssociateAccept) -> None:
+        window = accept.user_information.async_operations_window or AsyncOperationsWindow()
+        # The window is the requestor's: what it may invoke is what the acceptor performs.
+        invoked, performed = window.max_invoked, window.max_performed
+        if self._role is Role.ACCEPTOR:
+            invoked, performed = performed, invoked
+        self._exchanges = Exchanges(self.contexts, max_performed=performed, max_invoked=invoked)
+        self._fragment_bytes = max_fragment_bytes(self.connection.core.max_sent_pdu_length)
+        self._report(Outcome.ACCEPTED)
+
+    async def _confirm_release(self) -> None:
+        await self.tasks_done()
+        if self._outcome is None:
+            self._outcome = Outcome.RELEASED
+            self.connection.send(ReleaseResponse())
+
+    def end(self, error: BaseException | None) -> None:
+        """Report the end, fail what waits for an opening, and tell the handler."""
+        violation = self.connection.core.peer_violation
+        if self._outcome is None:
+            self._outcome = Outcome.LOST if error is None and violation is None else Outcome.ABORTED
+        if self._outcome is not Outcome.REJECTED:
+            self._report(self._outcome, error or violation)
+        if not self._opened.done():
+            failure = error if isinstance(error, HilumError) else violation
+            self._opened.set_exception(
+                failure or Unavailable("the peer ended the connection before it answered", code="association-ended")
+            )
+        # Whoever waits for the opening takes the error from there; acceptors have nobody waiting.
+        self._opened.exception()
+        if self._handler is not None:
+            self._handler.end()
+
+    def patience(self) -> Patience:
+        """Return what is being waited for."""
+        exchanges = self._exchanges
+        if exchanges is None:
+            return Patience.WORKING
+        if exchanges.is_receiving:
+            return Patience.RECEIVING
+        if exchanges.performing or exchanges.invoked or self._tasks:
+            return Patience.WORKING
+        return Patience.IDLE
+
+    def _talk(self) -> Exchanges:
+        if self._exchanges is None:
+            raise Unavailable("the association is not established", code="association-ended")
+        return self._exchanges
+
+    def _report(self, outcome: Outcome, error: BaseException | None = None) -> None:
+        request = self.connection.core.request
+        self._observer(
+            Report(
+                outcome,
+                self.number,
+                self.connection.peer,
+                request.calling_ae_title if request else "",
+                request.called_ae_title if request else "",
+                self.connection.received_bytes,
+                self._loop.time() - self._began,
+                self._exchanges is not None,
+                self._reason,
+                error,
+            )
+        )
+
+
+def rejection(reject: AssociateReject) -> HilumError:
+    """Return the error a rejected association is: retryable when the peer says so."""
+    family = Unavailable if reject.result is RejectResult.TRANSIENT else Forbidden
+    return family(
+        f"the peer rejected the association: {reject.reason.name.lower().replace('_', ' ')}",
+        code="association-rejected",
+        result=reject.result.name.lower(),
+        reason=reject.reason.name.lower(),
+        source=reject.source.name.lower(),
+    )
