@@ -49,7 +49,7 @@ NAME_TEXT = st.text(
 PLAIN_TEXT = st.text(
     alphabet=st.characters(exclude_characters="\\*?\x00", exclude_categories=["Cs", "Cc", "Zs"]), max_size=20
 )
-MOMENTS = st.datetimes(min_value=datetime.min.replace(year=1900), max_value=datetime.max.replace(year=2100))
+MOMENTS = st.datetimes(min_value=datetime.fromisoformat("1900-01-01"), max_value=datetime.fromisoformat("2100-01-01"))
 
 
 @given(st.sampled_from(VRS), st.text(max_size=30), st.booleans(), st.booleans())
