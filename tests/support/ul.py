@@ -10,7 +10,6 @@ from hilum.ul.primitives import (
     AssociateAccept,
     AssociateReject,
     AssociateRequest,
-    ConnectionClosed,
     ContextAnswer,
     ContextResult,
     Event,
@@ -121,12 +120,10 @@ P_DATA = PData((PresentationDataValue(1, True, True, b"\x01\x02\x03\x04"),))
 
 
 def events_of(core: AssociationCore) -> list[Event]:
-    """Take all waiting events; `ConnectionClosed`, which comes again and again, once."""
+    """Take all waiting events."""
     events: list[Event] = []
     while (event := core.next_event()) is not NEED_DATA:
         events.append(event)
-        if isinstance(event, ConnectionClosed):
-            break
     return events
 
 

@@ -126,11 +126,13 @@ class AssociationCore:
     def receive_data(self, data: Buffer, now: float) -> None:
         """Take received bytes over.
 
-        `data` becomes the core's: events hand out views into it that live as long as somebody holds them, so a mutable
-        buffer must not be written to again. Any size will do; large reads save copies.
+        Events hand out views into `data`, which may be held as long as wanted, so `bytes` are simply given away. A
+        buffer that is used again may be written to only when `next_event` has returned `NEED_DATA` and nobody holds
+        data of a PDV any more; the core itself then holds none of it. Any size will do; large reads save copies.
         """
         self._now = now
-        self._inbox.feed(data)
+        # A requestor that has not asked yet leaves unread what a hasty peer sends.
+        self._inbox.feed(bytes(data) if self._state is State.IDLE else data)
 
     def receive_eof(self, now: float) -> None:
         """Note that the connection is gone, closed by the peer or broken. What came before is still read."""
@@ -140,14 +142,13 @@ class AssociationCore:
     def next_event(self) -> Event | NeedData:
         """Return what happened next, `NEED_DATA` when nothing is waiting.
 
-        `ConnectionClosed` is the last event and comes again whenever asked.
+        `ConnectionClosed` is the last event; after it there is only `NEED_DATA`.
         """
         while True:
             if self._events:
                 return self._events.popleft()
             if self._closed:
-                return ConnectionClosed(by_peer=self._eof)
-            # A requestor that has not asked yet leaves unread what a hasty peer sent.
+                return NEED_DATA
             header = self._inbox.header() if self._state is not State.IDLE else None
             event = NEED_DATA if header is None else self._read(*header)
             if event is NEED_DATA and self._eof:
@@ -356,6 +357,7 @@ class AssociationCore:
 
     def _close(self) -> None:
         self._closed = True
+        self._events.append(ConnectionClosed(by_peer=self._eof))
         self._artim_deadline = None
         self._inbox.close()
 

@@ -30,7 +30,7 @@ class Inbox:
         self._closed = False
 
     def feed(self, data: Buffer) -> None:
-        """Take received bytes over; they must not be changed any more."""
+        """Take received bytes over; they must not be changed while some of them are unread or handed out."""
         if self._closed or not len(data):
             return
         view = memoryview(data)

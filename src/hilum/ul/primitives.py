@@ -274,8 +274,8 @@ class AssociateReject:
 class PresentationDataValue:
     """One PDV: a fragment of a command set or of a data set.
 
-    `data` in an event is a view that keeps its memory alive: it may be held as long as wanted, and pins the
-    received buffer it lies in for that time. Whoever keeps a small fragment for long copies it.
+    `data` in an event is a view of the received bytes and pins the buffer they lie in. How long it may be held is
+    the shell's to say: for ever if it gives the core `bytes`, shorter if it reads into a buffer it uses again.
 
     Reference: PS3.8 §9.3.5.1, Annex E.2
     """
