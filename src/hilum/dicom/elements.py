@@ -82,6 +82,7 @@ class ElementReader:
         self._text_limit = inline_text_bytes
         self._plain_limit = min(inline_binary_bytes, inline_text_bytes, UNDEFINED_LENGTH - 1)
         self._charset = DEFAULT_CHARSET
+        self._last = ""
         self._budget = MAX_ELEMENTS
         # US or SS, read as US: attributes, tag, value and encoding wait for Pixel Representation.
         self._pending: list[tuple[Attributes, str, bytes, Encoding]] = []
@@ -89,6 +90,7 @@ class ElementReader:
         self._base = 0
         self._size = 0
         self._is_complete = False
+        self._reach = 0
 
     def read(self, window: bytes, base: int, total: int | None) -> bool:
         """Read on from `position` and return True once pixel data or the end of the data set is reached.
@@ -105,6 +107,8 @@ class ElementReader:
         self._size = len(window)
         end = _UNKNOWN_END if total is None else total - base
         self._is_complete = self._size >= end
+        # What may reach behind the data set's end is not leapt over before that end is known.
+        self._reach = self._size if total is None else end
         start = self.position - base
         if not self._is_checked:
             if self._size - start < 8 and not self._is_complete:
@@ -151,7 +155,7 @@ class ElementReader:
         unpack_length = encoding.unpack_length
         plain_limit = self._plain_limit
         pending = len(self._pending)
-        last = next(reversed(attributes)) if attributes else ""
+        last = "" if depth else self._last
         count = 0
         for count in range(self._budget):
             start = position + 8
@@ -166,7 +170,8 @@ class ElementReader:
                         break
                     length = encoding.unpack_long(window, position + 8)[0]
                 elif kind == _CHARACTER_SET:
-                    charset = self._character_set(window[start : min(start + length, limit)], path, depth)
+                    if start + length <= limit:
+                        charset = self._character_set(window[start : start + length], path, depth)
                 else:
                     marks = len(self.damage), len(self._pending), self._budget
                     is_known = key in attributes
@@ -175,9 +180,11 @@ class ElementReader:
                             window, position, limit, end, encoding, charset, path, depth, attributes, is_delimited
                         )
                     except _Starved:
-                        self._rewind(marks, depth)
+                        self._rewind(marks, depth, last)
                         return position
                     if after < 0:
+                        if not depth:
+                            self._last = last
                         self._settle(attributes, pending)
                         self._budget -= count
                         return ~after
@@ -197,7 +204,7 @@ class ElementReader:
                         window, start, length, end, encoding, charset, path, depth, attributes, key, vr
                     )
                 except _Starved:
-                    self._rewind(marks, depth)
+                    self._rewind(marks, depth, last)
                     return position
                 last = key
                 continue
@@ -217,6 +224,7 @@ class ElementReader:
             if not self._is_complete and self._size < end:
                 if depth:
                     raise _Starved
+                self._last = last
                 return position
             self.flag(DamageKind.TRUNCATED, path)
         elif is_delimited:
@@ -224,12 +232,13 @@ class ElementReader:
         self._settle(attributes, pending)
         return end
 
-    def _rewind(self, marks: tuple[int, int, int], depth: int) -> None:
+    def _rewind(self, marks: tuple[int, int, int], depth: int, last: str) -> None:
         """Forget what was noted of an element that has to be read again; inside a sequence pass the signal on."""
         if depth:
             raise _Starved
         del self.damage[max(marks[0], 0) :], self._pending[marks[1] :]
         self._budget = marks[2]
+        self._last = last
 
     def _character_set(self, raw: bytes, path: str, depth: int) -> Charset:
         charset = charset_of(raw)
@@ -258,7 +267,7 @@ class ElementReader:
             return self._delimiter(key, position, path, depth, is_delimited)
         start, length = position + 8, encoding.unpack_length(window, position + encoding.length_at)[0]
         if kind == Kind.BAD_VR:
-            start, length, vr = self._bad_vr(window, position, limit, encoding, path, attributes, key)
+            start, length, vr = self._bad_vr(window, position, end, encoding, path, attributes, key)
         elif not encoding.is_implicit and vr in LONG_VRS:
             start += 4
             if start > limit:
@@ -291,6 +300,8 @@ class ElementReader:
         if start + length > end:
             self.flag(DamageKind.LENGTH_BEYOND_END, path + key)
             return end
+        if start + length > self._reach:
+            raise _Starved
         return start + length
 
     def _cut_head(self, end: int, path: str) -> int:
@@ -314,7 +325,7 @@ class ElementReader:
         self,
         window: bytes,
         position: int,
-        limit: int,
+        end: int,
         encoding: Encoding,
         path: str,
         attributes: Attributes,
@@ -331,9 +342,13 @@ class ElementReader:
         vr = _known_vr(key, attributes) or "UN"
         if _has_vr(window[position : position + 6]):
             self.flag(DamageKind.UNKNOWN_VR, path + key)
-            if not short and position + 12 <= limit:
+            if not short and position + 12 <= end:
+                if position + 12 > self._size:
+                    raise _Starved
                 future = encoding.unpack_long(window, position + 8)[0]
-                if position + 12 + future <= limit:
+                if position + 12 + future <= end:
+                    if position + 12 + future > self._reach:
+                        raise _Starved
                     return position + 12, future, vr
             return position + 8, short, vr
         self.flag(DamageKind.MISSING_VR, path + key)
@@ -379,6 +394,8 @@ class ElementReader:
         if vr in AMBIGUOUS_VRS:
             vr = _unambiguous_vr(key, vr, is_undefined, encoding, attributes)
         size = value_stop - start
+        if stop > self._reach:
+            raise _Starved
         if size > (self._binary_limit if vr in BINARY_VRS else self._text_limit):
             attributes[key] = {"vr": vr, "BulkDataURI": BULK_DATA_PREFIX + own_path}
             self.bulk[own_path] = BulkLocation(vr, self._base + start, size)
@@ -422,6 +439,8 @@ class ElementReader:
         if stop > end:
             self.flag(DamageKind.LENGTH_BEYOND_END, path)
             stop = end
+        elif stop > self._size and not is_undefined:
+            raise _Starved
         limit = min(stop, self._size)
         position = start
         while position + 8 <= limit:

@@ -47,21 +47,37 @@ class Inflater:
             part: Buffer = view[start : start + _INPUT_BYTES]
             is_more = bool(part)
             while is_more and not self.is_finished:
+                before = self._stream.copy()
                 try:
                     piece = self._stream.decompress(part, _PIECE_BYTES)
                 except zlib.error:
                     self.is_corrupt = True
+                    yield from self._salvage(before, bytes(part))
                     return
                 part = self._stream.unconsumed_tail
                 # The input may be used up while what it inflates to is not.
                 is_more = bool(part) or len(piece) == _PIECE_BYTES
                 self.is_finished = self._stream.eof
-                self.size += len(piece)
-                if self.size > self._limit:
-                    raise LimitExceeded(
-                        f"The deflated data set inflates to more than {self._limit} bytes",
-                        code="inflated-size",
-                        limit=self._limit,
-                    )
+                self._count(piece)
                 if piece:
                     yield piece
+
+    def _count(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if self.size > self._limit:
+            raise LimitExceeded(
+                f"The deflated data set inflates to more than {self._limit} bytes",
+                code="inflated-size",
+                limit=self._limit,
+            )
+
+    def _salvage(self, stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
+        """Yield what comes out before the corrupt byte: zlib itself drops all that the failing call had inflated."""
+        for position in range(len(part)):
+            try:
+                piece = stream.decompress(part[position : position + 1])
+            except zlib.error:
+                return
+            self._count(piece)
+            if piece:
+                yield piece

@@ -92,7 +92,9 @@ def locate_pixel_data(
         location = PixelDataLocation(PIXEL_TAGS[tag], vr, start, walk.end - start, True, frames)
         return location, walk.after
     present = min(length, total - start)
-    frames = _native(tag, attributes, start, present, flag)
+    if present < length:
+        flag(DamageKind.TRUNCATED_PIXEL_DATA, tag)
+    frames = _native(tag, attributes, start, present, present == length, flag)
     return PixelDataLocation(PIXEL_TAGS[tag], vr, start, present, False, frames), start + present
 
 
@@ -106,7 +108,7 @@ def _number(attributes: Attributes, key: str) -> int:
     return values[0] if values and isinstance(values[0], int) and values[0] > 0 else 0
 
 
-def _native(tag: str, attributes: Attributes, start: int, present: int, flag: Flag) -> FrameIndex:
+def _native(tag: str, attributes: Attributes, start: int, present: int, is_whole: bool, flag: Flag) -> FrameIndex:
     samples = _number(attributes, _SAMPLES) or 1
     bits = _number(attributes, _BITS) or _DEFAULT_BITS.get(tag, 0)
     pixels = _number(attributes, _ROWS) * _number(attributes, _COLUMNS)
@@ -118,7 +120,7 @@ def _native(tag: str, attributes: Attributes, start: int, present: int, flag: Fl
         return FrameIndex(0, start)
     promised = _frame_count(attributes)
     frames = min(promised, present * 8 // frame_bits)
-    if frames < promised:
+    if frames < promised and is_whole:
         flag(DamageKind.TRUNCATED_PIXEL_DATA, tag)
     return FrameIndex(frames, start, frame_bits)
 
