@@ -6,6 +6,7 @@ Run: python fuzz/ul_codec.py -runs=20000
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import atheris
 
@@ -20,13 +21,21 @@ with atheris.instrument_imports(include=["hilum"]):
         AssociateAccept,
         AssociateReject,
         AssociateRequest,
+        AsyncOperationsWindow,
+        CommonExtendedNegotiation,
         ContextAnswer,
         ContextResult,
+        ExtendedNegotiation,
         PData,
         PresentationDataValue,
         ProposedContext,
+        RejectReason,
+        RejectResult,
         ReleaseRequest,
         ReleaseResponse,
+        RoleSelection,
+        UserIdentity,
+        UserIdentityType,
         UserInformation,
     )
 
@@ -42,12 +51,44 @@ SENDABLE = (
     Abort(),
 )
 REQUEST_PDU, ACCEPT_PDU = b"".join(encode(REQUEST)), b"".join(encode(ACCEPT))
+EVERY_SUB_ITEM = UserInformation(
+    max_pdu_length=16_384,
+    implementation_class_uid="2.25.1",
+    implementation_version_name="FUZZ",
+    async_operations_window=AsyncOperationsWindow(2, 2),
+    role_selections=(RoleSelection("2.25.3", True, True),),
+    extended_negotiations=(ExtendedNegotiation("2.25.3", b"\1\1"),),
+    common_extended_negotiations=(CommonExtendedNegotiation("2.25.3", "2.25.5", ("2.25.6",)),),
+    user_identity=UserIdentity(UserIdentityType.USERNAME_AND_PASSCODE, b"user", b"pass", True),
+    user_identity_response=b"yes",
+)
+VALID_PDUS = [
+    b"".join(encode(primitive))
+    for primitive in (
+        *SENDABLE,
+        replace(REQUEST, user_information=EVERY_SUB_ITEM),
+        replace(ACCEPT, user_information=EVERY_SUB_ITEM),
+        AssociateReject(RejectResult.TRANSIENT, RejectReason.TEMPORARY_CONGESTION),
+    )
+]
+
+
+def damaged_pdu(provider: atheris.FuzzedDataProvider) -> bytes:
+    """Return a valid PDU with some bytes of its body changed."""
+    pdu = bytearray(VALID_PDUS[provider.ConsumeIntInRange(0, len(VALID_PDUS) - 1)])
+    for _ in range(provider.ConsumeIntInRange(0, 4)):
+        pdu[provider.ConsumeIntInRange(6, len(pdu) - 1)] = provider.ConsumeIntInRange(0, 255)
+    return bytes(pdu)
 
 
 def fuzz_codec(provider: atheris.FuzzedDataProvider) -> None:
     """What decodes is written again; what is written decodes to the same."""
-    pdu_type = PduType(provider.ConsumeIntInRange(1, 7))
-    body = provider.ConsumeBytes(provider.remaining_bytes())
+    if provider.ConsumeBool():
+        pdu = damaged_pdu(provider)
+        pdu_type, body = PduType(pdu[0]), pdu[6:]
+    else:
+        pdu_type = PduType(provider.ConsumeIntInRange(1, 7))
+        body = provider.ConsumeBytes(provider.remaining_bytes())
     try:
         primitive = decode(pdu_type, memoryview(body))
     except RemoteProtocolError as error:
@@ -86,6 +127,8 @@ def fuzz_core(provider: atheris.FuzzedDataProvider) -> None:
                 core.handle_deadline(now)
             case 2:
                 core.receive_eof(now)
+            case 3:
+                core.receive_data(damaged_pdu(provider), now)
             case _:
                 core.receive_data(provider.ConsumeBytes(provider.ConsumeIntInRange(0, 300)), now)
         while core.next_event() is not NEED_DATA:
