@@ -1,4 +1,5 @@
-"""What an archive does, one use case per module: store, retrieve, search, render, settle, identify.
+"""What a PACS does, one module per transaction: store, search, retrieve, render, sign in.
 
-Services know ports and policies. What never happens here: HTTP, DIMSE, SQL.
+Services speak to the world through the ports of `hilum.archive.ports` and know no door: the same store serves C-STORE,
+STOW-RS and import. What never happens here: HTTP, DIMSE, SQL, the layout of a file or a table.
 """

@@ -1,0 +1,238 @@
+"""A worker's staging directory: spilled data sets, and claims that let an interrupted store be cleaned up.
+
+Before a blob is written its key is claimed here, and the claim is given up when the index has answered. A claim found
+later is therefore a store that was interrupted: if the index knows the key the store was complete, else the blob, or
+what there is of it, is removed. The directory is locked while its worker lives.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from hilum.archive.keys import require_blob_key
+from hilum.archive.ports import BlobStore, InstanceIndex
+from hilum.kernel.clock import Clock
+from hilum.kernel.errors import Conflict, InvalidInput, Unavailable
+from hilum.kernel.ids import new_blob_name
+from hilum.kernel.limits import MAX_BLOB_KEY_LENGTH, UNSETTLED_BLOB_GRACE_S
+
+_LOCK: Final = "lock"
+_CLAIMS: Final = "claims"
+_SPILL_SUFFIX: Final = ".spill"
+_SLOT_BYTES: Final = MAX_BLOB_KEY_LENGTH + 8
+_FREE_SLOT: Final = b" " * (_SLOT_BYTES - 1) + b"\n"
+_KEYS_PER_QUESTION: Final = 1000
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class StagingDirectory:
+    """The staging directory of the running worker.
+
+    Claims stand in one small file of fixed slots; writing one is a single call into the page cache and outlives the
+    process, not the machine: after a power cut a blob without rows may remain, which is invisible and harmless.
+
+    Args:
+        directory: made if it is not there; one that a dead worker left is taken over with its claims.
+        clock: tells the age of claims.
+
+    Raises:
+        Conflict: a living worker uses the directory.
+        Unavailable: the directory cannot be made or written.
+    """
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self.directory = directory
+        self._clock = clock
+        self._doubtful: dict[int, tuple[str, float]] = {}
+        self._is_closed = False
+        with translated():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = _try_lock(directory)
+            if lock is None:
+                raise Conflict("another worker uses this staging directory", code="staging-locked")
+            self._lock = lock
+            # What was spilled is no one's; what was claimed has to be looked at.
+            for spilled in directory.glob(f"*{_SPILL_SUFFIX}"):
+                spilled.unlink()
+            self._claims = os.open(directory / _CLAIMS, os.O_RDWR | os.O_CREAT, 0o600)
+            content = os.pread(self._claims, os.fstat(self._claims).st_size, 0)
+        self._slot_count = -(-len(content) // _SLOT_BYTES)
+        self._free: list[int] = list(range(self._slot_count))
+        for slot, key in _parse_claims(content):
+            self._free.remove(slot)
+            self._doubtful[slot] = (key, clock.monotonic())
+
+    def claim(self, key: str) -> int:
+        """Note that a blob is about to be written under the key; return the claim.
+
+        Raises:
+            Unavailable: the disk is full.
+        """
+        slot = self._free.pop() if self._free else self._slot_count
+        try:
+            self._write_slot(slot, require_blob_key(key).encode().ljust(_SLOT_BYTES - 1) + b"\n")
+        except Unavailable:
+            if slot < self._slot_count:
+                self._free.append(slot)
+            raise
+        self._slot_count = max(self._slot_count, slot + 1)
+        return slot
+
+    def give_up(self, claim: int) -> None:
+        """Forget a claim: its rows are written, or its blob is gone."""
+        self._write_slot(claim, _FREE_SLOT)
+        self._free.append(claim)
+
+    def doubt(self, claim: int, key: str) -> None:
+        """Leave a claim whose outcome is unknown to a later sweep."""
+        self._doubtful[claim] = (key, self._clock.monotonic())
+
+    def new_spill_path(self) -> Path:
+        """Return the path of a new staging file."""
+        return self.directory / f"{new_blob_name()}{_SPILL_SUFFIX}"
+
+    async def sweep(self, blobs: BlobStore, index: InstanceIndex) -> tuple[int, int]:
+        """Settle doubtful claims that are old enough; return how many blobs were kept and how many removed.
+
+        Raises:
+            Unavailable: index or store do not answer; what is not settled stays for the next sweep.
+        """
+        ripe = self._clock.monotonic() - UNSETTLED_BLOB_GRACE_S
+        due = [(claim, key) for claim, (key, since) in self._doubtful.items() if since <= ripe]
+        if not due:
+            return 0, 0
+        known = await _known(index, [key for _, key in due])
+        for claim, key in due:
+            if key not in known:
+                await blobs.delete(key)
+            del self._doubtful[claim]
+            self.give_up(claim)
+        return len(known), len(due) - len(known)
+
+    def close(self) -> None:
+        """Release the lock; a directory without open claims is removed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        os.close(self._claims)
+        if len(self._free) == self._slot_count:
+            _remove(self.directory)
+        os.close(self._lock)
+
+    def _write_slot(self, slot: int, record: bytes) -> None:
+        with translated():
+            os.pwrite(self._claims, record, slot * _SLOT_BYTES)
+
+
+async def repair_staging(staging_root: Path, blobs: BlobStore, index: InstanceIndex, clock: Clock) -> tuple[int, int]:
+    """Clean up what dead workers left below the root; return how many blobs were kept and how many removed.
+
+    Blobs the index knows stay, others are removed; directories of living workers are left alone. Claims so young that
+    the database may still be at work on their transaction stay for a later call.
+
+    Raises:
+        Unavailable: index or store do not answer, or the directory cannot be read.
+    """
+    kept = removed = 0
+    for directory in _directories(staging_root):
+        with translated():
+            lock = _try_lock(directory)
+        if lock is None:
+            continue
+        try:
+            known, unknown, is_finished = await _repair(directory, blobs, index, clock)
+            kept, removed = kept + known, removed + unknown
+            if is_finished:
+                with translated():
+                    _remove(directory)
+        finally:
+            os.close(lock)
+    return kept, removed
+
+
+def _directories(root: Path) -> list[Path]:
+    with translated():
+        return [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+
+
+async def _repair(directory: Path, blobs: BlobStore, index: InstanceIndex, clock: Clock) -> tuple[int, int, bool]:
+    """Return how many claimed blobs were kept and removed, and whether all claims are settled."""
+    path = directory / _CLAIMS
+    with translated():
+        content = path.read_bytes() if path.exists() else b""
+        age_s = clock.now().timestamp() - path.stat().st_mtime if content else 0.0
+    keys = [key for _, key in _parse_claims(content)]
+    known = await _known(index, keys)
+    unknown = [key for key in keys if key not in known]
+    if unknown and age_s < UNSETTLED_BLOB_GRACE_S:
+        return 0, 0, False
+    for key in unknown:
+        await blobs.delete(key)
+    return len(known), len(unknown), True
+
+
+async def _known(index: InstanceIndex, keys: list[str]) -> set[str]:
+    known: set[str] = set()
+    for first in range(0, len(keys), _KEYS_PER_QUESTION):
+        known |= await index.known_blob_keys(keys[first : first + _KEYS_PER_QUESTION])
+    return known
+
+
+def _parse_claims(content: bytes) -> Iterator[tuple[int, str]]:
+    for slot, start in enumerate(range(0, len(content), _SLOT_BYTES)):
+        record = content[start : start + _SLOT_BYTES]
+        text = record.strip(b" \0\n").decode("ascii", "replace")
+        try:
+            if text:
+                yield slot, require_blob_key(text)
+        except InvalidInput:
+            # Torn by a full disk or a power cut: the claim was never made, so no blob was written under it.
+            continue
+
+
+def _try_lock(directory: Path) -> int | None:
+    """Return the descriptor that holds the directory's lock, or None if a living worker has it or it is gone."""
+    path = directory / _LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever held the lock before may have removed the directory meanwhile.
+        if path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _remove(directory: Path) -> None:
+    """Remove a locked directory of which nothing is needed any more; the lock goes last."""
+    names: Iterable[Path] = sorted(directory.iterdir(), key=lambda path: path.name == _LOCK)
+    for path in names:
+        path.unlink()
+    try:
+        directory.rmdir()
+    except OSError as error:
+        # A worker with the same name started in this moment and is making itself at home.
+        if error.errno != errno.ENOTEMPTY:
+            raise
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn errors of the operating system on staging files into Unavailable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Unavailable("the staging disk is full", code="storage-full") from error
+        raise Unavailable(f"the staging directory fails: {error.strerror}", code="staging-failed") from error
