@@ -21,6 +21,8 @@ def main() -> int:
         tools.install()
         tools.run([*tools.node, "node_modules/typescript/bin/tsc", "--noEmit"], show=True)
         tools.run([*tools.node, "node_modules/vitest/vitest.mjs", "run"], show=True)
+        schema = ["openapi.json", "-o", "src/api/schema.ts", "--check"]
+        tools.run([*tools.node, "node_modules/openapi-typescript/bin/cli.js", *schema], show=True)
     except subprocess.CalledProcessError as error:
         sys.stderr.write((error.stderr or b"").decode(errors="replace"))
         return error.returncode

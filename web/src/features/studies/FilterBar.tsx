@@ -1,0 +1,97 @@
+import { Search, X } from "lucide-react";
+import type { RefObject } from "react";
+import { type Filters, MODALITIES, NO_FILTERS, PERIODS, type Period, isNarrowed } from "./filters";
+
+interface Props {
+  filters: Filters;
+  change: (change: Partial<Filters>) => void;
+  searchBox: RefObject<HTMLInputElement | null>;
+  leave: () => void;
+}
+
+const CHIP =
+  "h-[2.15rem] rounded-md border border-line px-2 font-medium text-dim hover:border-[#46586a] hover:text-ink aria-pressed:border-accent/70 aria-pressed:bg-accent-deep aria-pressed:text-ink";
+
+/** What narrows the list as a whole; the filters of single columns stand in the table's head. */
+export function FilterBar({ filters, change, searchBox, leave }: Props) {
+  const toggle = (code: string) =>
+    change({
+      modalities: filters.modalities.includes(code)
+        ? filters.modalities.filter((each) => each !== code)
+        : [...filters.modalities, code],
+    });
+  return (
+    <search className="flex flex-none flex-wrap items-center gap-x-4 gap-y-2 px-4 py-2.5">
+      <div className="relative w-72">
+        <Search className="pointer-events-none absolute top-2 left-2.5 size-4 text-faint" aria-hidden />
+        <input
+          ref={searchBox}
+          type="search"
+          aria-label="Search name, patient ID or accession number"
+          placeholder="Name, patient ID, accession   ( / )"
+          className="field w-full pl-8!"
+          value={filters.quick}
+          onChange={(event) => change({ quick: event.target.value })}
+          onKeyDown={(event) => {
+            if (event.key === "Enter" || event.key === "ArrowDown") leave();
+            if (event.key === "Escape") {
+              change({ quick: "" });
+              leave();
+            }
+          }}
+        />
+      </div>
+      <div role="group" aria-label="Study date" className="flex items-center gap-1">
+        {Object.entries(PERIODS).map(([period, title]) => (
+          <button
+            key={period}
+            type="button"
+            className={CHIP}
+            aria-pressed={filters.period === period}
+            onClick={() => change({ period: filters.period === period ? "" : (period as Period), from: "", to: "" })}
+          >
+            {title}
+          </button>
+        ))}
+        <input
+          type="date"
+          aria-label="Study date from"
+          className="field ml-1 w-[8.6rem]"
+          value={filters.from}
+          onChange={(event) => change({ from: event.target.value, period: "" })}
+        />
+        <span className="text-faint">–</span>
+        <input
+          type="date"
+          aria-label="Study date to"
+          className="field w-[8.6rem]"
+          value={filters.to}
+          onChange={(event) => change({ to: event.target.value, period: "" })}
+        />
+      </div>
+      <div role="group" aria-label="Modality" className="flex flex-wrap items-center gap-1">
+        {MODALITIES.map((code) => (
+          <button
+            key={code}
+            type="button"
+            className={CHIP}
+            aria-pressed={filters.modalities.includes(code)}
+            onClick={() => toggle(code)}
+          >
+            {code}
+          </button>
+        ))}
+      </div>
+      {isNarrowed(filters) && (
+        <button
+          type="button"
+          className="button button-quiet px-2!"
+          onClick={() => change({ ...NO_FILTERS, sort: filters.sort, descending: filters.descending })}
+        >
+          <X className="size-4" aria-hidden />
+          Clear
+        </button>
+      )}
+    </search>
+  );
+}

@@ -1,0 +1,92 @@
+import type { ReactNode } from "react";
+import { Link } from "react-router";
+import type { Study } from "../../api/dicomweb";
+import { ageOn, formatDate, formatTime, mainName, otherNames } from "../../dicom/json";
+import { Modality } from "../../ui/states";
+import type { Filters, SortField } from "./filters";
+
+type TextFilter = "name" | "id" | "description" | "accession" | "referring";
+
+export interface Column {
+  title: string;
+  /** A CSS grid track. */
+  width: string;
+  sort?: SortField;
+  filter?: TextFilter & keyof Filters;
+  isNumber?: boolean;
+  cell: (study: Study) => ReactNode;
+}
+
+export const COLUMNS: Column[] = [
+  { title: "Patient", width: "minmax(12rem, 2.2fr)", sort: "PatientName", filter: "name", cell: (study) => <Name study={study} /> },
+  { title: "Patient ID", width: "minmax(7rem, 1fr)", sort: "PatientID", filter: "id", cell: (study) => study.patientId },
+  {
+    title: "Born",
+    width: "8.6rem",
+    sort: "PatientBirthDate",
+    cell: (study) => <Pair first={formatDate(study.birthDate)} second={ageOn(study.birthDate, study.date)} />,
+  },
+  { title: "Sex", width: "2.8rem", cell: (study) => study.sex },
+  {
+    title: "Study date",
+    width: "9rem",
+    sort: "StudyDate",
+    cell: (study) => <Pair first={formatDate(study.date)} second={formatTime(study.time)} />,
+  },
+  {
+    title: "Modality",
+    width: "6.5rem",
+    cell: (study) => (
+      <span className="flex gap-1 overflow-hidden">
+        {study.modalities.map((code) => (
+          <Modality key={code} code={code} />
+        ))}
+      </span>
+    ),
+  },
+  {
+    title: "Description",
+    width: "minmax(9rem, 1.9fr)",
+    sort: "StudyDescription",
+    filter: "description",
+    cell: (study) => study.description,
+  },
+  {
+    title: "Accession",
+    width: "minmax(6rem, 0.9fr)",
+    sort: "AccessionNumber",
+    filter: "accession",
+    cell: (study) => study.accession,
+  },
+  { title: "Series", width: "4rem", isNumber: true, cell: (study) => study.seriesCount ?? "" },
+  { title: "Images", width: "4.6rem", isNumber: true, cell: (study) => study.instanceCount?.toLocaleString("en") ?? "" },
+  {
+    title: "Referring",
+    width: "minmax(7rem, 1.1fr)",
+    filter: "referring",
+    cell: (study) => mainName(study.referring),
+  },
+];
+
+export const TRACKS = `${COLUMNS.map((column) => column.width).join(" ")} 2.4rem`;
+
+function Name({ study }: { study: Study }) {
+  const others = otherNames(study.patientName);
+  return (
+    <>
+      <Link to={`/studies/${study.uid}`} tabIndex={-1} className="font-medium hover:underline">
+        {mainName(study.patientName) || "(no name)"}
+      </Link>
+      {others.length > 0 && <span className="ml-2 text-dim">{others.join(" · ")}</span>}
+    </>
+  );
+}
+
+function Pair({ first, second }: { first: string; second: string }) {
+  return (
+    <span className="tabular-nums">
+      {first}
+      {second !== "" && <span className="ml-2 text-dim">{second}</span>}
+    </span>
+  );
+}

@@ -1,0 +1,60 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { Info, LogOut, Upload } from "lucide-react";
+import type { ReactNode } from "react";
+import { Link, NavLink } from "react-router";
+import { signOut } from "../api/session";
+import { useSession } from "../features/session/session";
+import { useUpload } from "../features/upload/UploadProvider";
+
+export function Shell({ children }: { children: ReactNode }) {
+  return (
+    <div className="flex h-full flex-col">
+      <Header />
+      <main className="flex min-h-0 flex-1 flex-col">{children}</main>
+    </div>
+  );
+}
+
+function Header() {
+  const session = useSession();
+  const queries = useQueryClient();
+  const { openPicker } = useUpload();
+  const leave = async () => {
+    await signOut();
+    queries.clear();
+    window.location.assign("/login");
+  };
+  return (
+    <header className="flex h-12 flex-none items-center gap-4 border-b border-line bg-panel px-4">
+      <Link to="/" className="flex items-center gap-2 rounded text-[15px] font-semibold tracking-tight">
+        <img src="/favicon.svg" alt="" className="size-6" />
+        Hilum
+      </Link>
+      <nav aria-label="Main" className="flex items-center gap-1">
+        <NavLink
+          to="/"
+          className="rounded-md px-2.5 py-1.5 font-medium text-dim hover:text-ink aria-[current=page]:bg-raised aria-[current=page]:text-ink"
+        >
+          Studies
+        </NavLink>
+      </nav>
+      <div className="flex-1" />
+      <button type="button" className="button" onClick={openPicker}>
+        <Upload className="size-4" aria-hidden />
+        Upload
+      </button>
+      <div className="flex flex-col items-end leading-tight">
+        <span className="font-medium">{session.user.name}</span>
+        <span className="text-[0.85em] text-faint">{session.tenant.name}</span>
+      </div>
+      <div className="flex items-center">
+        <Link to="/about" className="button button-quiet px-2!" aria-label="About Hilum" title="About Hilum">
+          <Info className="size-4" aria-hidden />
+        </Link>
+        <button type="button" className="button button-quiet px-2!" aria-label="Sign out" title="Sign out" onClick={leave}>
+          <LogOut className="size-4" aria-hidden />
+        </button>
+      </div>
+    </header>
+  );
+}

@@ -1,0 +1,50 @@
+import { CircleAlert } from "lucide-react";
+import type { ReactNode } from "react";
+import { ApiError } from "../api/http";
+
+export function EmptyState({ icon, title, children }: { icon: ReactNode; title: string; children?: ReactNode }) {
+  return (
+    <div className="flex flex-1 flex-col items-center justify-center gap-3 p-10 text-center">
+      <div className="grid size-14 place-items-center rounded-2xl border border-line bg-panel text-dim">{icon}</div>
+      <h2 className="text-base font-semibold">{title}</h2>
+      <div className="flex max-w-xl flex-col items-center gap-3 text-dim">{children}</div>
+    </div>
+  );
+}
+
+export function ErrorState({ error, retry }: { error: Error; retry?: () => void }) {
+  const message = error instanceof ApiError ? error.message : "Something went wrong in the page itself.";
+  return (
+    <div role="alert" className="flex flex-1 flex-col items-center justify-center gap-3 p-10 text-center">
+      <CircleAlert className="size-8 text-danger" aria-hidden />
+      <h2 className="text-base font-semibold">This could not be loaded</h2>
+      <p className="max-w-xl text-dim">{message}</p>
+      {retry && (
+        <button type="button" className="button" onClick={retry}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** A thin line that moves while something is fetched; it takes no room, so nothing jumps. */
+export function FetchingLine({ active }: { active: boolean }) {
+  return (
+    <div className="relative h-0" aria-hidden>
+      {active && (
+        <div className="waiting absolute inset-x-0 top-0 z-10 h-0.5 overflow-hidden">
+          <div className="progress-slide h-full w-1/4 bg-accent" />
+        </div>
+      )}
+    </div>
+  );
+}
+
+export function Modality({ code }: { code: string }) {
+  return (
+    <span className="inline-block rounded border border-[#2f5160] bg-[#11262f] px-1.5 text-[0.85em] leading-[1.45] font-semibold text-[#8fd3ea]">
+      {code}
+    </span>
+  );
+}
