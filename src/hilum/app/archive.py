@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
+from hilum.app.observers import StoreMetrics, count_sign_in
 from hilum.app.settings import Settings
-from hilum.archive.model import Tenant
-from hilum.archive.ports import Accounts, BlobStore, InstanceIndex
-from hilum.index import DatabaseAddress, open_index
+from hilum.archive.model import DuplicatePolicy, Tenant
+from hilum.archive.ports import Accounts, InstanceIndex
+from hilum.index.address import DatabaseAddress
+from hilum.index.postgres import open_index
 from hilum.kernel.clock import SystemClock
+from hilum.kernel.ids import new_blob_name
+from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
 from hilum.services.identity import IdentityService
 from hilum.services.render import RenderService
 from hilum.services.retrieve import RetrieveService
 from hilum.services.search import SearchService
-from hilum.services.store import StoreService
+from hilum.services.settle import SettleService
+from hilum.services.store import StoreResult, StoreService
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """The services of one open archive."""
+    """The services of one open archive, and the tenant of this installation."""
 
     index: InstanceIndex
-    blobs: BlobStore
     accounts: Accounts
     identity: IdentityService
     store: StoreService
@@ -34,18 +39,58 @@ class Archive:
 
 
 @asynccontextmanager
-async def open_archive(settings: Settings, address: DatabaseAddress, *, settles: bool = True) -> AsyncIterator[Archive]:
-    """Yield the archive whose database answers at the address.
-
-    Args:
-        settings: where blobs lie, and the policies.
-        address: the serving role's address.
-        settles: whether series that have become quiet get their metadata prepared by this process.
+async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIterator[Archive]:
+    """Yield the archive whose database answers at the address; at the end what is in flight is finished.
 
     Raises:
         Unavailable: database or storage do not answer.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        index = await stack.enter_async_context(open_index(address, pool_size=settings.database.pool_size))
-        yield None  # type: ignore
+        index = await stack.enter_async_context(open_index(address))
+        blobs = _open_blobs(settings)
+        stack.push_async_callback(blobs.close)
+        identity = IdentityService(
+            index.accounts,
+            clock,
+            session_lifetime=timedelta(hours=settings.auth.session_hours),
+            observe=count_sign_in,
+        )
+        stack.callback(identity.close)
+        retrieve = RetrieveService(index, blobs)
+        render = RenderService(index=index, retrieve=retrieve)
+        stack.callback(render.close)
+        settle = SettleService(retrieve, settle_s=settings.ingest.settle_s)
+        stack.push_async_callback(settle.close)
+
+        def settle_later(tenant_id: int, result: StoreResult) -> None:
+            settle.touch(tenant_id, result.study_instance_uid, result.series_instance_uid)
+
+        store = StoreService(
+            index=index,
+            blobs=blobs,
+            staging_directory=settings.data_directory / "staging" / new_blob_name(),
+            policy=DuplicatePolicy(settings.ingest.duplicates),
+            clock=clock,
+            observe=StoreMetrics(),
+            on_stored=settle_later,
+        )
+        stack.push_async_callback(store.close)
+        await store.start()
+        yield Archive(
+            index=index,
+            accounts=index.accounts,
+            identity=identity,
+            store=store,
+            retrieve=retrieve,
+            search=SearchService(index),
+            render=render,
+            tenant=await index.accounts.default_tenant(),
+        )
+
+
+def _open_blobs(settings: Settings) -> FilesystemStore | ObjectStore:
+    storage = settings.storage
+    if storage.url:
+        return open_object_store(storage.url, endpoint=storage.endpoint, allow_http=storage.allow_http)
+    return FilesystemStore(settings.data_directory / "blobs")

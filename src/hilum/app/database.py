@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote, urlsplit
 
 from hilum.app.settings import Settings
-from hilum.index import DatabaseAddress, EmbeddedPostgres, migrate
+from hilum.index.address import DatabaseAddress
+from hilum.index.embedded import EmbeddedPostgres
+from hilum.index.migrate import migrate
+from hilum.index.server_credentials import APP_ROLE
 from hilum.kernel.errors import Unavailable
 
 
@@ -69,8 +73,9 @@ class Database:
 
     async def _prepare_external(self) -> DatabaseAddress:
         owner = DatabaseAddress.from_dsn(self._settings.database.url)
-        await migrate(owner)
-        return DatabaseAddress.from_dsn(self._settings.database.serving_url)
+        serving = self._settings.database.serving_url
+        await migrate(owner, unquote(urlsplit(serving).username or APP_ROLE))
+        return DatabaseAddress.from_dsn(serving)
 
     async def _close(self) -> None:
         if self._embedded is not None:

@@ -86,13 +86,10 @@ class DatabaseSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     serving_url: Annotated[
         str,
         Meta(
-            description="postgresql:// address for serving, as a role without superuser and BYPASSRLS. Empty with an "
-            "external server: Hilum creates the role `hilum_app` itself."
+            description="postgresql:// address for serving, as a role that is neither the owner nor superuser and has "
+            "no BYPASSRLS. Needed with an external server."
         ),
     ] = ""
-    pool_size: Annotated[
-        Annotated[int, Meta(ge=2, le=100)], Meta(description="Connections each worker keeps to the database.")
-    ] = 8
 
 
 class StorageSettings(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -256,6 +253,12 @@ def _check_together(settings: Settings) -> None:
                 code="configuration",
                 setting="auth.enabled",
             )
+    if bool(settings.database.url) != bool(settings.database.serving_url):
+        raise InvalidInput(
+            "database.url and database.serving_url go together: one migrates, the other serves",
+            code="configuration",
+            setting="database.serving_url",
+        )
     for entry in settings.dicom.allowed_callers:
         AllowedCaller.parse(entry)
     for network in settings.http.trusted_proxies:

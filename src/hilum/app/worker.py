@@ -21,7 +21,7 @@ from hilum.app.loop import run
 from hilum.archive.model import Principal, Role
 from hilum.console.api import ConsoleServices
 from hilum.dicomweb import DicomwebServices
-from hilum.index import DatabaseAddress
+from hilum.index.address import DatabaseAddress
 from hilum.kernel.errors import HilumError
 from hilum.observe.logs import configure_logs, get_logger
 

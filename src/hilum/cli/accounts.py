@@ -21,7 +21,7 @@ from hilum.app.settings import Settings
 from hilum.archive.model import Role
 from hilum.archive.ports import Accounts, User
 from hilum.cli.options import ConfigOption, DataOption, settings_from
-from hilum.index import PostgresAccounts, open_index
+from hilum.index.postgres import open_index
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.errors import InvalidInput, NotFound
 from hilum.services.identity import IdentityService
@@ -33,11 +33,10 @@ user_app = cyclopts.App(name="user", help="Accounts of people and programs.")
 @asynccontextmanager
 async def _identity(settings: Settings) -> AsyncIterator[tuple[Accounts, IdentityService]]:
     prepare_data_directory(settings)
-    async with Database(settings) as database, open_index(database.serving, pool_size=2) as index:
-        accounts = PostgresAccounts(index)
-        identity = IdentityService(accounts, SystemClock())
+    async with Database(settings) as database, open_index(database.serving) as index:
+        identity = IdentityService(index.accounts, SystemClock())
         try:
-            yield accounts, identity
+            yield index.accounts, identity
         finally:
             identity.close()
 

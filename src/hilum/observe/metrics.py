@@ -35,9 +35,8 @@ COMMIT_BATCH = Histogram(
     "hilum_commit_batch_instances", "Instances written to the index in one transaction.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )  # fmt: skip
-ASSOCIATIONS = Gauge(
-    "hilum_associations", "Associations open now.", multiprocess_mode="livesum"
-)
+COMMIT_SECONDS = Histogram("hilum_commit_seconds", "One transaction of the index.", buckets=_SECONDS)
+ASSOCIATIONS = Gauge("hilum_associations", "Associations open now.", multiprocess_mode="livesum")
 ASSOCIATIONS_TOTAL = Counter(
     "hilum_associations_total", "Associations by how they ended or why they were refused.", ["result"]
 )

@@ -1,0 +1,46 @@
+"""One worker's DIMSE listener: the acceptor of `net` with the archive's services behind it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hilum.app.archive import Archive
+from hilum.app.settings import Settings
+from hilum.net.acceptor import Acceptor
+from hilum.net.connection import Timeouts
+from hilum.policies.admission import AllowedCaller, CallerAdmission
+from hilum.scp.negotiation import ScpSettings
+from hilum.scp.reports import observe_associations
+from hilum.scp.service import ArchiveScp
+
+
+@asynccontextmanager
+async def open_dimse(settings: Settings, archive: Archive, listening: socket.socket) -> AsyncIterator[None]:
+    """Accept associations on the bound socket; at the end what is being received is finished and answered."""
+    dicom = settings.dicom
+    admission = CallerAdmission(
+        [AllowedCaller.parse(entry) for entry in dicom.allowed_callers], dicom.accept_unknown_callers
+    )
+    scp = ArchiveScp(
+        store=archive.store,
+        tenant_of=archive.accounts.tenant_of_ae_title,
+        is_known_caller=admission.is_known,
+        settings=ScpSettings(
+            accept_unknown_sop_classes=dicom.accept_unknown_sop_classes,
+            transfer_syntax_order=tuple(dicom.transfer_syntax_order),
+            max_pdu_length_bytes=dicom.max_pdu_length_bytes,
+        ),
+    )
+    acceptor = Acceptor(
+        scp,
+        max_associations=dicom.max_associations,
+        timeouts=Timeouts(idle_s=dicom.idle_timeout_s),
+        observer=observe_associations,
+    )
+    await acceptor.listen_on([listening])
+    try:
+        yield
+    finally:
+        await acceptor.close(settings.drain_s)
