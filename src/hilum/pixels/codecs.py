@@ -84,9 +84,7 @@ def _decode_jpeg(description: PixelDescription, data: bytes) -> DecodedFrame:
     if header.is_lossless_jpeg or header.components != 3:
         raw = imagecodecs.jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB")
         return _finished(description, header, raw, declared)
-    return _finished(
-        description, header, imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace="RGB"), "RGB"
-    )
+    return _finished(description, header, imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace="RGB"), "RGB")
 
 
 def _decode_jpeg_ls(description: PixelDescription, data: bytes) -> DecodedFrame:

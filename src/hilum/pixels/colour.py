@@ -115,9 +115,7 @@ def _entries(data: bytes, bits: int, entry_count: int) -> NDArray[np.uint16]:
 
 def _expand_segments(data: bytes, bits: int, entry_count: int) -> NDArray[np.uint16]:
     is_bytes = bits == 8
-    words = (
-        list(data) if is_bytes else list(struct.unpack_from(f"<{len(data) // 2}H", data)) if len(data) >= 2 else []
-    )
+    words = list(data) if is_bytes else list(struct.unpack_from(f"<{len(data) // 2}H", data)) if len(data) >= 2 else []
     entries: list[int] = []
     starts: list[int] = []
     position = 0

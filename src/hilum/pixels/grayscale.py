@@ -44,7 +44,8 @@ class LookUpTable:
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the entries the values are mapped to."""
         indices = np.clip(np.rint(values) - self.first_value, 0, len(self.entries) - 1)
-        return self.entries[indices.astype(np.intp)].astype(np.float64)
+        entries: NDArray[np.float64] = self.entries[indices.astype(np.intp)].astype(np.float64)
+        return entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,7 @@ def _spanning(low: float, high: float) -> Window:
     return Window((low + high) / 2, width if width > 0 else 1.0, WindowFunction.LINEAR_EXACT)
 
 
-def _to_bytes(
-    values: NDArray[np.float64], voi: Window | LookUpTable, *, is_inverted: bool
-) -> NDArray[np.uint8]:
+def _to_bytes(values: NDArray[np.float64], voi: Window | LookUpTable, *, is_inverted: bool) -> NDArray[np.uint8]:
     if isinstance(voi, LookUpTable):
         # The entries say what is white, whatever the descriptor's number of bits claims beyond them.
         top = max(float((1 << voi.bits) - 1) if voi.bits < 16 else 0.0, float(voi.entries.max()), 1.0)

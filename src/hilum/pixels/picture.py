@@ -79,7 +79,9 @@ def _scaled(picture: Picture, width: int, height: int) -> Picture:
     if size == (columns, rows):
         return picture
     if size[0] * size[1] > MAX_RENDERED_PIXELS:
-        raise LimitExceeded(f"A rendered picture is limited to {MAX_RENDERED_PIXELS} pixels.", code="viewport-too-large")
+        raise LimitExceeded(
+            f"A rendered picture is limited to {MAX_RENDERED_PIXELS} pixels.", code="viewport-too-large"
+        )
     # Shrinking averages what it drops; enlarging interpolates and invents no edges.
     resampling = Image.Resampling.BOX if factor < 1 else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, resampling))

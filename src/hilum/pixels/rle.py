@@ -42,9 +42,7 @@ def decode_rle(description: PixelDescription, data: bytes | memoryview) -> Sampl
     for index in range(segment_count):
         sample, plane = divmod(index, planes_per_sample)
         # The most significant byte comes first (§G.2); the view below wants it last.
-        planes[sample, planes_per_sample - 1 - plane] = _unpacked(
-            data, bounds[index], bounds[index + 1], pixel_count
-        )
+        planes[sample, planes_per_sample - 1 - plane] = _unpacked(data, bounds[index], bounds[index + 1], pixel_count)
     if planes_per_sample == 1:
         values = planes[:, 0, :].view(description.dtype)
     else:
