@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from hilum.app.archive import Archive
 from hilum.app.settings import Settings
@@ -16,9 +14,8 @@ from hilum.scp.reports import observe_associations
 from hilum.scp.service import ArchiveScp
 
 
-@asynccontextmanager
-async def open_dimse(settings: Settings, archive: Archive, listening: socket.socket) -> AsyncIterator[None]:
-    """Accept associations on the bound socket; at the end what is being received is finished and answered."""
+async def start_dimse(settings: Settings, archive: Archive, listening: socket.socket) -> Acceptor:
+    """Accept associations on the bound socket; `close` of the acceptor finishes what is being received."""
     dicom = settings.dicom
     admission = CallerAdmission(
         [AllowedCaller.parse(entry) for entry in dicom.allowed_callers], dicom.accept_unknown_callers
@@ -40,7 +37,4 @@ async def open_dimse(settings: Settings, archive: Archive, listening: socket.soc
         observer=observe_associations,
     )
     await acceptor.listen_on([listening])
-    try:
-        yield
-    finally:
-        await acceptor.close(settings.drain_s)
+    return acceptor

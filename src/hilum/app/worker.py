@@ -13,7 +13,7 @@ import sys
 from starlette.types import ASGIApp
 
 from hilum.app.archive import Archive, open_archive
-from hilum.app.dimse_server import open_dimse
+from hilum.app.dimse_server import start_dimse
 from hilum.app.http import http_application
 from hilum.app.http_server import HttpServer
 from hilum.app.launch import LaunchOrder, bind_socket
@@ -46,12 +46,15 @@ async def serve_until_told(order: LaunchOrder) -> None:
         http = HttpServer(
             _application(order, archive), trusted_proxies=settings.http.trusted_proxies, drain_s=settings.drain_s
         )
-        async with open_dimse(settings, archive, dicom_socket):
+        acceptor = await start_dimse(settings, archive, dicom_socket)
+        try:
             await http.start([http_socket])
-            print("ready", flush=True)
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
             await stop.wait()
             _log.info("stopping", worker=order.worker)
-            await http.stop()
+        finally:
+            await asyncio.gather(http.stop(), acceptor.close(settings.drain_s))
     watching.cancel()
 
 

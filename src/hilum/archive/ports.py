@@ -163,9 +163,7 @@ class Accounts(Protocol):
         """Return the account of that name, or None. Names are compared without case."""
         ...
 
-    async def create_user(
-        self, name: str, tenant_id: int, roles: frozenset[Role], password_hash: str | None
-    ) -> User:
+    async def create_user(self, name: str, tenant_id: int, roles: frozenset[Role], password_hash: str | None) -> User:
         """Create an account. Raises Conflict when the name is taken."""
         ...
 
@@ -185,9 +183,7 @@ class Accounts(Protocol):
         """End the session; unknown digests are no error."""
         ...
 
-    async def create_token(
-        self, user_id: int, name: str, secret_digest: bytes, expires_at: datetime | None
-    ) -> Token:
+    async def create_token(self, user_id: int, name: str, secret_digest: bytes, expires_at: datetime | None) -> Token:
         """Register a bearer token."""
         ...
 

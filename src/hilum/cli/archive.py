@@ -85,7 +85,7 @@ def demo(
     small: Annotated[bool, Parameter(negative="", help="Few and small pictures, for a quick try.")] = False,
     config: ConfigOption = None,
 ) -> int:
-    """Store sample studies of our own making: CT, MR, ultrasound, radiograph, mammogram, ECG, report, PDF, segmentation."""
+    """Store sample studies of our own making: CT, MR, ultrasound, radiograph, mammogram, ECG, report and more."""
     settings = settings_from(config, data=str(data) if data else None)
 
     async def work() -> ImportReport | None:

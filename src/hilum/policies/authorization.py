@@ -25,5 +25,7 @@ def require(principal: Principal, permission: Permission) -> None:
     """
     if permission not in permissions_of(principal):
         raise Forbidden(
-            f"your account does not have the permission to {permission.value}", code="permission", reason=permission.value
+            f"your account does not have the permission to {permission.value}",
+            code="permission",
+            reason=permission.value,
         )
