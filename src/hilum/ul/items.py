@@ -254,14 +254,14 @@ def read_context_answer(content: memoryview) -> ContextAnswer:
 
 
 def write_context_answer(answer: ContextAnswer) -> bytes:
-    """Return the presentation context item of an accept; a refusal carries an empty transfer syntax.
+    """Return the presentation context item of an accept; a refusal without a transfer syntax carries an empty one.
 
     Raises:
         InvalidInput: the context is accepted without a transfer syntax, or carries what is no UID.
     """
     _check_context_id(answer.context_id)
     name = b""
-    if answer.result is ContextResult.ACCEPTANCE:
+    if answer.transfer_syntax is not None or answer.result is ContextResult.ACCEPTANCE:
         name = uid_bytes(answer.transfer_syntax or "", "transfer syntax")
     return write_item(
         ItemType.PRESENTATION_CONTEXT_AC,

@@ -125,12 +125,14 @@ def negotiate(request: AssociateRequest, policy: AcceptorPolicy) -> AssociateAcc
 
 
 def _answer(request: AssociateRequest, context: ProposedContext, policy: AcceptorPolicy) -> ContextAnswer:
+    # A refusal has to carry a transfer syntax that nobody may test; some peers stumble over an empty one.
+    meaningless = next(iter(context.transfer_syntaxes), None)
     rule = policy.transfer_syntax_rule(request, context.abstract_syntax)
     if rule is None:
-        return ContextAnswer(context.context_id, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
+        return ContextAnswer(context.context_id, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED, meaningless)
     transfer_syntax = rule.choose(context.transfer_syntaxes)
     if transfer_syntax is None:
-        return ContextAnswer(context.context_id, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED)
+        return ContextAnswer(context.context_id, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED, meaningless)
     return ContextAnswer(context.context_id, ContextResult.ACCEPTANCE, transfer_syntax)
 
 

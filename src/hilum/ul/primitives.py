@@ -128,7 +128,8 @@ class ProposedContext:
 class ContextAnswer:
     """The acceptor's answer to one proposed presentation context.
 
-    `transfer_syntax` is None unless the context was accepted: in a refusal the field has no meaning.
+    `transfer_syntax` says something only when the context was accepted. In a refusal it may stand to fill the
+    field; it is not read from a peer's.
 
     Reference: PS3.8 §9.3.3.2
     """

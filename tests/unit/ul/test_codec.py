@@ -140,6 +140,13 @@ class TestLayout:
         request = replace(REQUEST, user_information=information)
         assert decoded(encoded(request)) == request
 
+    def test_refused_context_is_written_with_the_transfer_syntax_it_has(self) -> None:
+        accept = replace(
+            ACCEPT,
+            presentation_contexts=(ContextAnswer(1, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED, EXPLICIT),),
+        )
+        assert raw_item(0x21, bytes((1, 0, 4, 0)) + raw_item(0x40, EXPLICIT.encode())) in encoded(accept)
+
     def test_data_of_pdvs_are_neither_copied_in_nor_out(self) -> None:
         payload = bytearray(b"payload")
         buffers = encode(PData((PresentationDataValue(1, False, True, payload),)))

@@ -152,7 +152,10 @@ class TestPresentationContexts:
                 ProposedContext(7, VERIFICATION, (IMPLICIT,)),
             ),
         )
-        assert [context.result for context in accepted(request, Policy()).presentation_contexts] == [3, 4, 4, 0]
+        answers = accepted(request, Policy()).presentation_contexts
+        assert [answer.result for answer in answers] == [3, 4, 4, 0]
+        # The first proposed one fills the field that has no meaning in a refusal.
+        assert [answer.transfer_syntax for answer in answers] == [IMPLICIT, JPEG, None, IMPLICIT]
 
     def test_request_without_any_acceptable_context_is_accepted_with_all_refused(self) -> None:
         request = replace(REQUEST, presentation_contexts=(ProposedContext(1, "2.25.5", (IMPLICIT,)),))
