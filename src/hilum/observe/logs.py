@@ -93,7 +93,8 @@ def configure_logs(*, level: str = "info", style: str = "auto", stream: TextIO |
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    # Libraries log through the standard module; their lines may quote requests, so only warnings' origins pass.
+    # Libraries log and warn through the standard modules; their words may quote values, so only their origin passes.
+    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers[:] = [_ForeignLines()]
     root.setLevel(logging.WARNING)
