@@ -1,0 +1,154 @@
+"""Signing in: passwords, tokens, sessions, and what guessing costs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hilum.archive.model import Principal, Role, Tenant
+from hilum.archive.ports import Token, User
+from hilum.kernel.errors import Forbidden, InvalidInput, LimitExceeded
+from hilum.kernel.limits import MAX_SIGN_IN_FAILURES, SIGN_IN_FAILURE_WINDOW_S
+from hilum.services.identity import IdentityService, digest_of
+
+_TENANT = Tenant(1, "default")
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class _Accounts:
+    """Accounts in memory; only what signing in needs."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {}
+        self.sessions: dict[bytes, tuple[int, datetime]] = {}
+        self.tokens: dict[bytes, tuple[int, datetime | None]] = {}
+        self.lookups = 0
+
+    async def find_user(self, name: str) -> User | None:
+        self.lookups += 1
+        return self.users.get(name.casefold())
+
+    async def create_user(self, name: str, tenant_id: int, roles: frozenset[Role], password_hash: str | None) -> User:
+        user = User(len(self.users) + 1, name, _TENANT, roles, password_hash)
+        self.users[name.casefold()] = user
+        return user
+
+    async def create_session(self, user_id: int, secret_digest: bytes, expires_at: datetime) -> None:
+        self.sessions[secret_digest] = (user_id, expires_at)
+
+    async def principal_of_session(self, secret_digest: bytes, now: datetime) -> Principal | None:
+        return self._live(*self.sessions.get(secret_digest, (0, now)), now)
+
+    async def end_session(self, secret_digest: bytes) -> None:
+        self.sessions.pop(secret_digest, None)
+
+    async def create_token(self, user_id: int, name: str, secret_digest: bytes, expires_at: datetime | None) -> Token:
+        self.tokens[secret_digest] = (user_id, expires_at)
+        return Token(len(self.tokens), name, "", datetime(2026, 1, 1, tzinfo=UTC), expires_at, None)
+
+    async def principal_of_token(self, secret_digest: bytes, now: datetime) -> Principal | None:
+        return self._live(*self.tokens.get(secret_digest, (0, now)), now)
+
+    def _live(self, user_id: int, expires_at: datetime | None, now: datetime) -> Principal | None:
+        for user in self.users.values():
+            if user.user_id == user_id and (expires_at is None or expires_at > now):
+                return Principal(user.user_id, user.name, user.tenant, user.roles)
+        return None
+
+
+@pytest.fixture
+def clock() -> _Clock:
+    return _Clock()
+
+
+@pytest.fixture
+def accounts() -> _Accounts:
+    return _Accounts()
+
+
+@pytest.fixture
+async def identity(accounts: _Accounts, clock: _Clock) -> IdentityService:
+    service = IdentityService(accounts, clock)  # type: ignore[arg-type]
+    await service.create_user("Eva", "right password", frozenset({Role.READER}), 1)
+    return service
+
+
+async def test_right_password_opens_a_session_that_ends_in_time(identity: IdentityService, clock: _Clock) -> None:
+    signed_in = await identity.sign_in("eva", "right password", "10.0.0.1")
+    principal = await identity.by_session(signed_in.secret)
+    assert principal is not None
+    assert principal.name == "Eva"
+    clock.seconds += 12 * 3600 + 1
+    assert await identity.by_session(signed_in.secret) is None
+
+
+async def test_session_ends_by_signing_out(identity: IdentityService) -> None:
+    signed_in = await identity.sign_in("Eva", "right password", "10.0.0.1")
+    await identity.sign_out(signed_in.secret)
+    assert await identity.by_session(signed_in.secret) is None
+
+
+async def test_wrong_password_and_unknown_name_are_answered_alike(identity: IdentityService) -> None:
+    messages = set()
+    for name, password in (("Eva", "wrong password"), ("Nobody", "right password")):
+        with pytest.raises(Forbidden) as caught:
+            await identity.sign_in(name, password, "10.0.0.1")
+        messages.add(caught.value.message)
+    assert len(messages) == 1
+
+
+async def test_guessing_is_refused_and_others_are_not(identity: IdentityService, clock: _Clock) -> None:
+    for _ in range(MAX_SIGN_IN_FAILURES):
+        with pytest.raises(Forbidden):
+            await identity.sign_in("Eva", "wrong password", "10.0.0.1")
+    with pytest.raises(LimitExceeded):
+        await identity.sign_in("Eva", "right password", "10.0.0.1")
+    assert (await identity.sign_in("Eva", "right password", "10.0.0.2")).principal.name == "Eva"
+    clock.seconds += SIGN_IN_FAILURE_WINDOW_S + 1
+    assert (await identity.sign_in("Eva", "right password", "10.0.0.1")).principal.name == "Eva"
+
+
+async def test_basic_credentials_are_checked_once_and_then_remembered_for_a_while(
+    identity: IdentityService, accounts: _Accounts, clock: _Clock
+) -> None:
+    for _ in range(5):
+        await identity.by_password("Eva", "right password", "10.0.0.1")
+    assert accounts.lookups == 1
+    clock.seconds += 61
+    await identity.by_password("Eva", "right password", "10.0.0.1")
+    assert accounts.lookups == 2
+    with pytest.raises(Forbidden):
+        await identity.by_password("Eva", "right passwor", "10.0.0.1")
+
+
+async def test_token_works_until_it_expires_and_is_kept_as_a_digest(
+    identity: IdentityService, accounts: _Accounts, clock: _Clock
+) -> None:
+    _, secret = await identity.create_token(accounts.users["eva"], "robot", timedelta(days=1))
+    assert list(accounts.tokens) == [digest_of(secret)]
+    assert (await identity.by_token(secret)).name == "Eva"
+    clock.seconds += 86_401
+    with pytest.raises(Forbidden):
+        await identity.by_token(secret)
+
+
+@pytest.mark.parametrize("password", ["", "short", "x" * 257])
+async def test_password_of_bad_length_is_refused(identity: IdentityService, password: str) -> None:
+    with pytest.raises(InvalidInput):
+        await identity.hash_password(password)
+
+
+async def test_endless_password_does_not_reach_the_hash(identity: IdentityService) -> None:
+    with pytest.raises(Forbidden):
+        await identity.sign_in("Eva", "x" * 10_000_000, "10.0.0.1")
