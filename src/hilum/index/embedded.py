@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,7 +135,7 @@ class EmbeddedPostgres:
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:
         """Let one process at a time start or stop the server."""
-        if sys.platform == "win32":
+        if platform.system() == "Windows":
             raise Unsupported(
                 "The embedded database needs Linux or macOS; give the address of a PostgreSQL server instead.",
                 code="no-embedded-database",
@@ -209,7 +209,7 @@ class EmbeddedPostgres:
         if pid_file is None:
             return False
         if not is_server_process(pid_file.process_id):
-            if sys.platform == "linux" and not has_processes_in(self._data):
+            if platform.system() == "Linux" and not has_processes_in(self._data):
                 # Without this the server would take any process of that number for its predecessor.
                 (self._data / "postmaster.pid").unlink(missing_ok=True)
             return False
@@ -261,7 +261,9 @@ class EmbeddedPostgres:
                 cwd="/",
                 env=_environment(),
                 start_new_session=True,
-                **user.popen_arguments(),  # type: ignore[arg-type]
+                user=user.user_id,
+                group=user.group_id,
+                extra_groups=user.extra_groups,
             )
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -321,7 +323,9 @@ class EmbeddedPostgres:
                 env=_environment(),
                 check=False,
                 pass_fds=pass_fds,
-                **user.popen_arguments(),  # type: ignore[call-overload]
+                user=user.user_id,
+                group=user.group_id,
+                extra_groups=user.extra_groups,
             )
         if done.returncode != 0:
             raise Unavailable(f"{program} failed; {self.log_path} says why.", code="database-start")

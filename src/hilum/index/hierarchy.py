@@ -39,9 +39,7 @@ async def ensure_series(
             completed = True
         missing = {name: row for name, row in firsts.items() if name not in found or found[name]["series_key"] is None}
         if not missing:
-            return {
-                name: KnownSeries(record["series_key"], record["identity"]) for name, record in found.items()
-            }
+            return {name: KnownSeries(record["series_key"], record["identity"]) for name, record in found.items()}
         new_studies = {row.study_instance_uid: row for name, row in missing.items() if name not in found}
         await _add_studies(connection, tenant_id, new_studies.values())
         await _add(

@@ -56,9 +56,7 @@ class Ingest:
                     return await self._write(connection, batch)
             except Unavailable as error:
                 # A series we remember is gone, or workers waited for each other crosswise: nothing was written.
-                if not isinstance(
-                    error.__cause__, asyncpg.ForeignKeyViolationError | asyncpg.TransactionRollbackError
-                ):
+                if not isinstance(error.__cause__, asyncpg.ForeignKeyViolationError | asyncpg.TransactionRollbackError):
                     raise
                 self._memory.forget(batch.names)
                 await asyncio.sleep(0.005 * attempt)

@@ -1,5 +1,7 @@
 """The statements of ingest. Everything about one batch stands in arrays, so that each is one round trip."""
 
+# ruff: noqa: S608 - the statements are put together from constants
+
 from __future__ import annotations
 
 from typing import Final
@@ -34,19 +36,22 @@ _ARRAYS: Final = ", ".join(f"${i}::{sql_type}[]" for i, sql_type in enumerate(_I
 # $1 tenant, $2 whether to insert although some row carries the UID of an instance with other content.
 # Returns the rows that were not inserted and whether the instance that is there has the same content (NULL when it
 # came in while this statement ran). Without $2 one such row keeps all from being inserted: the batch is then
-# written in a transaction that replaces.
+# written in a transaction that replaces. What is present is looked up by a scalar subquery, since a join planned while
+# the table is small would read all of it for ever after.
 ADD_INSTANCES: Final = f"""
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest({_ARRAYS}) WITH ORDINALITY AS t ({", ".join(_INPUT)}, position)
 ), present AS MATERIALIZED (
-    SELECT input.position, instance.digest = input.digest AS is_same
-    FROM input JOIN instance ON instance.tenant_id = $1 AND instance.sop_instance_uid = input.sop_instance_uid
+    SELECT position, (
+        SELECT instance.digest = input.digest FROM instance
+        WHERE instance.tenant_id = $1 AND instance.sop_instance_uid = input.sop_instance_uid
+    ) AS is_same FROM input
 ), added AS (
     INSERT INTO instance (tenant_id, {_STORED})
     SELECT $1, {_STORED} FROM input
     WHERE $2 OR NOT EXISTS (SELECT FROM present WHERE NOT is_same)
     ORDER BY position
-    ON CONFLICT (tenant_id, sop_instance_uid) DO NOTHING
+    ON CONFLICT (sop_instance_uid, tenant_id) DO NOTHING
     RETURNING instance_key, sop_instance_uid
 ), fed AS (
     INSERT INTO change_feed
@@ -188,7 +193,7 @@ ADD_SERIES: Final = _insert(
 
 
 def _fill(table: str, columns: dict[str, str]) -> str:
-    """Return the statement that adds what was missing to one row: $1 tenant, $2 key, then columns, attributes, terms."""
+    """Return the statement that completes a row: $1 tenant, $2 key, then columns, attributes, terms."""
     filled = [c for c in columns if c != "identity"]
     last = len(columns) + 3
     numbers = {c: i for i, c in enumerate(columns, start=3)}

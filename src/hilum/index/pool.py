@@ -12,7 +12,7 @@ import asyncpg
 
 from hilum.index.address import DatabaseAddress
 from hilum.index.translate import database_errors
-from hilum.kernel.errors import Forbidden, Unavailable
+from hilum.kernel.errors import Forbidden, HilumError, Unavailable
 from hilum.kernel.limits import DATABASE_ACQUIRE_TIMEOUT_S, DATABASE_CONNECT_TIMEOUT_S
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -49,6 +49,8 @@ class TenantPool:
     def __init__(self, address: DatabaseAddress, size: int, settings: Mapping[str, str]) -> None:
         self._address = address
         self._settings = dict(settings)
+        self._size = size
+        self._count = 0
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Slot] = []
         self._is_closed = False
@@ -78,7 +80,9 @@ class TenantPool:
 
     @contextlib.asynccontextmanager
     async def use(self, tenant_id: int | None) -> AsyncIterator[Connection]:
-        """Lend a connection on which the tenant's rows, and only they, are visible; None shows no tenant's rows.
+        """Lend a connection on which the tenant's rows, and only they, are visible.
+
+        With None it is any connection, whatever rows it shows: for tables that belong to no tenant.
 
         Raises:
             Unavailable: no connection became free or could be made in time, or the database failed.
@@ -91,7 +95,7 @@ class TenantPool:
                 try:
                     yield slot.connection
                     is_sound = True
-                except asyncpg.PostgresError:
+                except (asyncpg.PostgresError, HilumError):
                     # The server answered in order; a connection it ended says so itself.
                     is_sound = True
                     raise
@@ -114,34 +118,39 @@ class TenantPool:
 
     async def _slot(self, tenant_id: int | None) -> _Slot:
         slot = self._take_idle(tenant_id) or _Slot(await self._connect())
-        if slot.tenant_id != tenant_id:
+        if tenant_id is not None and slot.tenant_id != tenant_id:
             try:
-                # Unknown until the server has said so.
-                slot.tenant_id = -1
-                await slot.connection.fetchval(_SET_TENANT, "" if tenant_id is None else str(tenant_id))
+                await slot.connection.fetchval(_SET_TENANT, str(tenant_id))
                 slot.tenant_id = tenant_id
             except BaseException:
                 slot.connection.terminate()
+                self._count -= 1
                 raise
         return slot
 
     def _take_idle(self, tenant_id: int | None) -> _Slot | None:
-        self._idle = [slot for slot in self._idle if not slot.connection.is_closed()]
-        for position in range(len(self._idle) - 1, -1, -1):
-            if self._idle[position].tenant_id == tenant_id:
-                return self._idle.pop(position)
-        return self._idle.pop(0) if self._idle else None
+        alive = [slot for slot in self._idle if not slot.connection.is_closed()]
+        self._count -= len(self._idle) - len(alive)
+        self._idle = alive
+        for position in range(len(alive) - 1, -1, -1):
+            if tenant_id in (None, alive[position].tenant_id):
+                return alive.pop(position)
+        # One more connection is dearer than changing the tenant of one, but only once.
+        return alive.pop(0) if alive and self._count >= self._size else None
 
     def _take_back(self, slot: _Slot, *, is_sound: bool) -> None:
         connection = slot.connection
         if not is_sound or self._is_closed or connection.is_closed() or connection.is_in_transaction():
             connection.terminate()
+            self._count -= 1
             return
         self._idle.append(slot)
 
     async def _connect(self) -> Connection:
-        return await asyncpg.connect(
+        connection: Connection = await asyncpg.connect(
             **self._address.connect_arguments(),
             timeout=DATABASE_CONNECT_TIMEOUT_S,
             server_settings={"application_name": "hilum", **self._settings},
         )
+        self._count += 1
+        return connection

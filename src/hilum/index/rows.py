@@ -132,9 +132,7 @@ class InstanceRow:
                 "accession_number": _short(first_text(attributes, ACCESSION_NUMBER)),
                 "study_id": _short(first_text(attributes, STUDY_ID)),
                 "study_description": _short(first_text(attributes, STUDY_DESCRIPTION)),
-                "referring_physician_name_search": name_search_form(
-                    first_name(attributes, REFERRING_PHYSICIAN_NAME)
-                ),
+                "referring_physician_name_search": name_search_form(first_name(attributes, REFERRING_PHYSICIAN_NAME)),
             },
         )
 
@@ -147,9 +145,7 @@ class InstanceRow:
             {
                 "modality": _short(first_text(attributes, MODALITY)),
                 "series_number": first_integer(attributes, SERIES_NUMBER),
-                "performed_procedure_step_start_date": first_date(
-                    attributes, PERFORMED_PROCEDURE_STEP_START_DATE
-                ),
+                "performed_procedure_step_start_date": first_date(attributes, PERFORMED_PROCEDURE_STEP_START_DATE),
             },
         )
 

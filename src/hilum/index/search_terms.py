@@ -6,7 +6,24 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
-from sqlalchemy import BigInteger, ColumnElement, Numeric, String, and_, bindparam, cast, exists, false, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Numeric,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from hilum.archive.query import AttributePath
@@ -39,17 +56,18 @@ def terms_clause(terms: ColumnElement[Any], keys: Sequence[tuple[AttributePath, 
         if len(path) > 1:
             nested.setdefault(path[0], []).append((path[1:], condition))
         else:
-            value = _members(terms, path[0])
-            clauses.append(exists(select(1).select_from(value).where(value_clause(value.column, condition))))
+            member = _member(terms, path[0])
+            clauses.append(exists(select(literal_column("1")).where(value_clause(member, condition))))
     for tag, item_keys in nested.items():
-        item = _members(terms, tag)
-        clauses.append(exists(select(1).select_from(item).where(terms_clause(item.column, item_keys))))
-    return and_(*clauses) if clauses else func.coalesce(True)
+        item = _member(terms, tag)
+        clauses.append(exists(select(literal_column("1")).where(terms_clause(item, item_keys))))
+    return and_(true(), *clauses)
 
 
-def _members(terms: ColumnElement[Any], tag: str) -> Any:
-    member = func.jsonb_array_elements(terms.op("->", return_type=JSONB())(text_value(tag)))
-    return member.column_valued(None)
+def _member(terms: ColumnElement[Any], tag: str) -> ColumnElement[Any]:
+    """Return the values of one tag as the column of a FROM element of its own."""
+    members = terms.op("->", return_type=JSONB())(text_value(tag))
+    return func.jsonb_array_elements(members, type_=JSONB()).column_valued(None)
 
 
 def value_clause(value: ColumnElement[Any], condition: Condition) -> Clause:
@@ -70,7 +88,7 @@ def value_clause(value: ColumnElement[Any], condition: Condition) -> Clause:
     if isinstance(condition, Fuzzy):
         words = func.concat(" ", _group(value, 0), " ", _group(value, 1), " ", _group(value, 2))
         return and_(*(words.like(text_value(f"% {like_escaped(word)}%")) for word in condition.words), _is_name(value))
-    return func.coalesce(True)
+    return true()
 
 
 def _single(value: ColumnElement[Any], text: str) -> Clause:
@@ -81,9 +99,8 @@ def _single(value: ColumnElement[Any], text: str) -> Clause:
     for vr in sorted(TEMPORAL_VRS):
         interval = temporal_interval(vr, text)
         if interval is not None:
-            alternatives.append(
-                _microseconds(value, vr).between(*(bindparam(None, microseconds(m), BigInteger) for m in interval))
-            )
+            first, last = (bindparam(None, microseconds(moment), BigInteger) for moment in interval)
+            alternatives.append(_microseconds(value, vr).between(first, last))
     alternatives.append(_name(value, text, is_literal=True))
     return or_(*alternatives)
 
@@ -167,9 +184,8 @@ def text_value(text: str) -> ColumnElement[str]:
 
 def _as_text(value: ColumnElement[Any]) -> ColumnElement[str]:
     """Return a string term's text; NULL of other terms."""
-    from sqlalchemy import case
-
-    return case((func.jsonb_typeof(value) == "string", value.op("#>>", return_type=String())(cast("{}", _TEXTS))))
+    text = value.op("#>>", return_type=String())(literal_column("'{}'::text[]"))
+    return case((func.jsonb_typeof(value) == "string", text))
 
 
 def _microseconds(value: ColumnElement[Any], vr: str) -> ColumnElement[int]:
@@ -177,7 +193,7 @@ def _microseconds(value: ColumnElement[Any], vr: str) -> ColumnElement[int]:
 
 
 def _group(value: ColumnElement[Any], position: int) -> ColumnElement[str]:
-    return value.op("->>", return_type=String())(bindparam(None, position, _INTEGER))
+    return value.op("->>", return_type=String())(bindparam(None, position, Integer))
 
 
 def _is_name(value: ColumnElement[Any]) -> Clause:

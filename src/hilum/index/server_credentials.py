@@ -1,5 +1,7 @@
 """The embedded server's roles and their passwords."""
 
+# ruff: noqa: S608 - the statements are put together from constants
+
 from __future__ import annotations
 
 import os

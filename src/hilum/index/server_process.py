@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import stat
 import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,17 +29,16 @@ class ServerUser:
     group_id: int | None
     name: str
 
+    @property
+    def extra_groups(self) -> list[int] | None:
+        """None of the groups root is in, for `subprocess`."""
+        return None if self.user_id is None else []
+
     def owns_for_us(self, path: Path) -> None:
         """Make `path`, one of our own folders, the server's and closed to everyone else."""
         if self.user_id is not None and self.group_id is not None:
             os.chown(path, self.user_id, self.group_id)
         path.chmod(0o700)
-
-    def popen_arguments(self) -> Mapping[str, int | list[int]]:
-        """Return what makes `subprocess` start a program as this user."""
-        if self.user_id is None or self.group_id is None:
-            return {}
-        return {"user": self.user_id, "group": self.group_id, "extra_groups": []}
 
 
 def server_user(data_folder: Path) -> ServerUser:
@@ -152,7 +150,7 @@ def is_server_process(process_id: int) -> bool:
         state = Path(f"/proc/{process_id}/stat").read_text()
     except FileNotFoundError:
         # No /proc (macOS): ask ps. A process that ended meanwhile is none either.
-        if sys.platform == "linux":
+        if platform.system() == "Linux":
             return False
         answer = subprocess.run(
             ["/bin/ps", "-o", "comm=", "-p", str(process_id)], capture_output=True, text=True, check=False
@@ -165,10 +163,10 @@ def is_server_process(process_id: int) -> bool:
 
 def has_processes_in(data_folder: Path) -> bool:
     """Return whether some server process still works in the data folder (each has it as current folder)."""
-    wanted = os.fspath(data_folder.resolve())
+    wanted = data_folder.resolve()
     for entry in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            if os.readlink(entry) == wanted:
+            if entry.readlink() == wanted:
                 return True
         except OSError:
             continue

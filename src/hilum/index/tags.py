@@ -6,6 +6,11 @@ from typing import Final
 
 from hilum.dicom.dictionary import tag_of
 
+
+def _tags(keywords: str) -> frozenset[str]:
+    return frozenset(tag_of(keyword) for keyword in keywords.split())
+
+
 PATIENT_ID: Final = tag_of("PatientID")
 ISSUER_OF_PATIENT_ID: Final = tag_of("IssuerOfPatientID")
 PATIENT_NAME: Final = tag_of("PatientName")
@@ -41,9 +46,8 @@ NUMBER_OF_STUDY_RELATED_SERIES: Final = tag_of("NumberOfStudyRelatedSeries")
 NUMBER_OF_STUDY_RELATED_INSTANCES: Final = tag_of("NumberOfStudyRelatedInstances")
 NUMBER_OF_SERIES_RELATED_INSTANCES: Final = tag_of("NumberOfSeriesRelatedInstances")
 
-INSTANCE_TERMS: Final = frozenset(
-    tag_of(keyword)
-    for keyword in """
+INSTANCE_TERMS: Final = _tags(
+    """
         SOPClassUID SOPInstanceUID InstanceNumber TimezoneOffsetFromUTC
         ImageType AcquisitionNumber AcquisitionDate AcquisitionTime AcquisitionDateTime ContentDate ContentTime
         InstanceCreationDate InstanceCreationTime Rows Columns BitsAllocated BitsStored NumberOfFrames
@@ -52,6 +56,18 @@ INSTANCE_TERMS: Final = frozenset(
         CompletionFlag VerificationFlag ConceptNameCodeSequence ReferencedRequestSequence
         DocumentTitle MIMETypeOfEncapsulatedDocument HL7InstanceIdentifier
         ContentLabel ContentDescription ContentCreatorName StructureSetLabel RTPlanLabel
-        """.split()
+    """
 )
 """Attributes of instances that can be matched. Each costs every instance; these are what people search by."""
+
+COUNTS: Final = frozenset(
+    {
+        NUMBER_OF_PATIENT_RELATED_STUDIES,
+        NUMBER_OF_PATIENT_RELATED_SERIES,
+        NUMBER_OF_PATIENT_RELATED_INSTANCES,
+        NUMBER_OF_STUDY_RELATED_SERIES,
+        NUMBER_OF_STUDY_RELATED_INSTANCES,
+        NUMBER_OF_SERIES_RELATED_INSTANCES,
+    }
+)
+"""Attributes worked out for an answer, and not matched."""

@@ -1,0 +1,66 @@
+"""Searches: compiled, run, and answered row by row."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+
+from hilum.archive.model import DicomJson
+from hilum.archive.query import Query
+from hilum.index.pool import TenantPool
+from hilum.index.search_answers import Answer
+from hilum.index.search_conditions import is_supported
+from hilum.index.search_statement import SearchStatement
+
+_DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
+# Up to this many rows come in one answer of the server; more come by a cursor, which takes a transaction.
+_ONE_FETCH: Final = 500
+
+
+class Search:
+    """Runs queries on connections for reading."""
+
+    def __init__(self, pool: TenantPool) -> None:
+        self._pool = pool
+
+    async def search(self, tenant_id: int, query: Query) -> AsyncIterator[DicomJson]:
+        """Yield what matches, in the query's order; see `InstanceIndex.search`.
+
+        Raises:
+            Unavailable: the database does not answer.
+            LimitExceeded: the query takes too long.
+            Unsupported: the index cannot sort by an attribute the query names.
+        """
+        if query.limit <= 0:
+            return
+        answer = Answer(query)
+        statement = SearchStatement(tenant_id, query)
+        sql, parameters = _compiled(statement.with_counts(statement.page(answer.columns()), answer.computed))
+        async with self._pool.use(tenant_id) as connection:
+            if query.limit > _ONE_FETCH:
+                async with connection.transaction():
+                    async for record in connection.cursor(sql, *parameters, prefetch=_ONE_FETCH):
+                        yield answer.build(record)
+                return
+            records = await connection.fetch(sql, *parameters)
+        for record in records:
+            yield answer.build(record)
+
+    async def count(self, tenant_id: int, query: Query) -> int:
+        """Return how many entities match, whatever limit and offset say."""
+        sql, parameters = _compiled(SearchStatement(tenant_id, query).count())
+        async with self._pool.use(tenant_id) as connection:
+            return int(await connection.fetchval(sql, *parameters))
+
+    def unsupported_matches(self, query: Query) -> list[str]:
+        """Return the dotted tag paths of matching keys this index cannot match."""
+        return [".".join(match.path) for match in query.matches if not is_supported(match)]
+
+
+def _compiled(statement: Select[Any]) -> tuple[str, list[Any]]:
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    parameters = compiled.params
+    return str(compiled), [parameters[name] for name in compiled.positiontup or ()]
