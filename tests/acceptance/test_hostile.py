@@ -126,7 +126,7 @@ def test_uid_that_is_none_is_refused_at_both_doors(hilum: RunningHilum, keyword:
     if status is not None:
         assert status.Status & 0xF000 in (0xA000, 0xC000)
         assert keyword in status.ErrorComment
-    assert not [path for path in hilum.data.rglob("*passwd*")]
+    assert not list(hilum.data.rglob("*passwd*"))
 
 
 def _deep(depth: int, *, is_closed: bool) -> bytes:
