@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,3 +98,10 @@ class House:
         spilled = [path.name for path in (self.root / "staging").rglob("*.spill")]
         claims = [line for path in (self.root / "staging").rglob("claims") for line in path.read_text().split()]
         return spilled + claims
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds; fail after ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  (it is a file or a row that is waited for)
+            await asyncio.sleep(0.005)

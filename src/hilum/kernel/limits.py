@@ -106,6 +106,10 @@ UNSETTLED_BLOB_GRACE_S = 10.0
 STAGING_SWEEP_INTERVAL_S = 60.0
 # Instances of one retrieval read ahead of the reader, in bytes.
 RETRIEVE_READ_AHEAD_BYTES = 4 * MIB
+# Instances whose metadata are made in one thread hop: their JSON comes to about a mebibyte.
+METADATA_BATCH_INSTANCES = 200
+# Series one worker remembers as changed; further ones get their metadata when asked for.
+MAX_UNSETTLED_SERIES = 100_000
 
 # --- HTTP ------------------------------------------------------------------------------------------------------
 MAX_REQUEST_BODY_BYTES = 256 * GIB

@@ -28,7 +28,7 @@ from hilum.kernel.errors import (
 )
 from hilum.kernel.limits import MAX_INSTANCE_BYTES, STAGING_MEMORY_BYTES
 from support.instances import ct_slice, data_set_bytes, part10
-from support.store_house import ORIGIN, House
+from support.store_house import ORIGIN, House, until
 
 
 async def test_a_stored_instance_is_a_part_10_file_with_the_data_set_unchanged(house: House) -> None:
@@ -240,8 +240,7 @@ class TestGroupCommit:
     async def test_drafts_that_wait_are_committed_together(self, house: House) -> None:
         house.index.gate.clear()
         storing = [asyncio.create_task(house.store(ct_slice())) for _ in range(20)]
-        while len(house.blob_files()) < 20:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(house.blob_files()) == 20)
         await asyncio.sleep(0.05)
         house.index.gate.set()
         await asyncio.gather(*storing)
@@ -256,8 +255,7 @@ class TestGroupCommit:
         )
         house.index.gate.clear()
         storing = [asyncio.create_task(house.store(dataset)) for dataset in (ct_slice(), ct_slice(), bad, ct_slice())]
-        while len(house.blob_files()) < 4:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(house.blob_files()) == 4)
         house.index.gate.set()
         results = await asyncio.gather(*storing, return_exceptions=True)
         assert [isinstance(result, InvalidInput) for result in results] == [False, False, True, False]
@@ -297,8 +295,7 @@ class TestTrouble:
     async def test_a_cancelled_caller_leaves_the_store_to_its_end(self, house: House) -> None:
         house.index.gate.clear()
         storing = asyncio.create_task(house.store(ct_slice()))
-        while not house.blob_files():
-            await asyncio.sleep(0.01)
+        await until(lambda: len(house.blob_files()) == 1)
         storing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await storing

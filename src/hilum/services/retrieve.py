@@ -1,0 +1,227 @@
+"""Retrieve: stored bytes as they lie, frames and large values by range reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
+
+from hilum.archive.model import SeriesMetadata, StoredInstance
+from hilum.archive.ports import BlobStore, InstanceIndex
+from hilum.dicom.bulk_locator import BulkLocator
+from hilum.dicom.elements import BULK_DATA_PREFIX, BulkLocation
+from hilum.dicom.frames import FrameIndex
+from hilum.dicom.header import read_header
+from hilum.dicom.inflate import Inflater
+from hilum.dicom.uids import transfer_syntax
+from hilum.kernel.errors import CorruptData, LocalProtocolError, NotFound
+from hilum.kernel.limits import MAX_INFLATED_BYTES, RETRIEVE_READ_AHEAD_BYTES
+from hilum.services.metadata import MetadataMaker
+
+# Larger files are streamed, smaller ones are read at once and ahead.
+_WHOLE_FILE_BYTES: Final = RETRIEVE_READ_AHEAD_BYTES
+
+
+class RetrieveService:
+    """Gives back what is stored. Instances of other tenants are not there."""
+
+    def __init__(self, index: InstanceIndex, blobs: BlobStore) -> None:
+        self._index = index
+        self._blobs = blobs
+        self._metadata = MetadataMaker(index)
+
+    async def instances(
+        self,
+        tenant_id: int,
+        study_instance_uid: str,
+        series_instance_uid: str | None = None,
+        sop_instance_uid: str | None = None,
+        *,
+        with_frame_index: bool = False,
+    ) -> list[StoredInstance]:
+        """Return the instances of a study, series, or the one instance, in the order people read them.
+
+        Raises:
+            NotFound: there are none.
+        """
+        found = await self._index.find_instances(
+            tenant_id,
+            study_instance_uid,
+            series_instance_uid,
+            sop_instance_uid,
+            with_frame_index=with_frame_index,
+        )
+        if not found:
+            raise NotFound("there is no such study, series or instance", code="no-instances")
+        return found
+
+    def stream(self, instance: StoredInstance, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Yield a range of the instance's Part 10 file, flat in memory."""
+        rest = instance.blob.size_bytes - offset
+        return self._blobs.stream(instance.blob.key, offset, rest if length is None else min(length, rest))
+
+    async def part10(
+        self, instances: Sequence[StoredInstance]
+    ) -> AsyncIterator[tuple[StoredInstance, AsyncIterator[bytes]]]:
+        """Yield each instance with the content of its file, unchanged.
+
+        Small files are read ahead, together no more than `limits.RETRIEVE_READ_AHEAD_BYTES` and the one being given.
+        """
+        ahead: deque[asyncio.Task[bytes]] = deque()
+        ahead_bytes = 0
+        coming = iter(instances)
+        waiting: StoredInstance | None = next(coming, None)
+        try:
+            for instance in instances:
+                while waiting is not None and ahead_bytes < RETRIEVE_READ_AHEAD_BYTES:
+                    if waiting.blob.size_bytes > _WHOLE_FILE_BYTES:
+                        if waiting is not instance:
+                            break  # what comes after a large file waits for it
+                    else:
+                        ahead.append(asyncio.ensure_future(self._blobs.read(waiting.blob.key)))
+                        ahead_bytes += waiting.blob.size_bytes
+                    waiting = next(coming, None)
+                if instance.blob.size_bytes > _WHOLE_FILE_BYTES:
+                    yield instance, self.stream(instance)
+                else:
+                    content = await ahead.popleft()
+                    ahead_bytes -= instance.blob.size_bytes
+                    yield instance, _once(content)
+        finally:
+            for task in ahead:
+                task.cancel()
+            if ahead:
+                await asyncio.gather(*ahead, return_exceptions=True)
+
+    async def frames(
+        self, instance: StoredInstance, frame_numbers: Sequence[int], *, byte_aligned: bool = False
+    ) -> list[bytes]:
+        """Return frames as stored: native bytes in the data set's byte order, or the fragments joined.
+
+        Args:
+            frame_numbers: 1-based. All of them are held in memory; ask for many in several calls.
+            byte_aligned: shift native frames that begin inside a byte (Bits Allocated 1) to a byte's beginning;
+                without it the bits of the neighbours stay, see `FrameIndex.frame_bit_offset`.
+
+        Raises:
+            NotFound: the instance has no pixels, or not that many frames.
+            CorruptData: the stored file is not what the index says.
+        """
+        frames = _frame_index(instance)
+        ranges = [frames.frame_ranges(number - 1) for number in frame_numbers]
+        pieces = iter(await self._read_ranges(instance, [one for pieces in ranges for one in pieces]))
+        contents = []
+        for number, parts in zip(frame_numbers, ranges, strict=True):
+            content = next(pieces) if len(parts) == 1 else b"".join([next(pieces) for _ in parts])
+            if byte_aligned and not frames.is_byte_aligned:
+                content = _aligned(content, frames.frame_bit_offset(number - 1), frames.frame_bits)
+            contents.append(content)
+        return contents
+
+    async def bulk_data(self, instance: StoredInstance, path: str) -> tuple[str, AsyncIterator[bytes], int]:
+        """Return VR, content and length of a value the metadata only refer to.
+
+        Args:
+            path: what follows the placeholder in a BulkDataURI; the placeholder itself may stand before it.
+
+        Raises:
+            NotFound: the instance has no such large value.
+            CorruptData: the stored file is not what the index says.
+        """
+        path = path.removeprefix(BULK_DATA_PREFIX)
+        if transfer_syntax(instance.transfer_syntax_uid).is_deflated:
+            content = await self._blobs.read(instance.blob.key, instance.blob.data_set_offset)
+            header = await asyncio.to_thread(read_header, content, instance.transfer_syntax_uid)
+            location = _require_location(header.bulk.get(path))
+            (value,) = await asyncio.to_thread(_inflate_ranges, [content], [(location.offset, location.length)])
+            return location.vr, _once(value), location.length
+        location = await self._locate(instance, path)
+        offset = instance.blob.data_set_offset + location.offset
+        return location.vr, self.stream(instance, offset, location.length), location.length
+
+    async def metadata(
+        self,
+        tenant_id: int,
+        study_instance_uid: str,
+        series_instance_uid: str | None = None,
+        sop_instance_uid: str | None = None,
+    ) -> list[SeriesMetadata]:
+        """Return the metadata of a study, series or instance, one answer for each series in it.
+
+        Raises:
+            NotFound: there is no such thing.
+        """
+        if sop_instance_uid is not None:
+            instances = await self.instances(tenant_id, study_instance_uid, series_instance_uid, sop_instance_uid)
+            return [await self._metadata.make(tenant_id, instances)]
+        if series_instance_uid is not None:
+            return [await self._metadata.series(tenant_id, study_instance_uid, series_instance_uid)]
+        found = await self.instances(tenant_id, study_instance_uid)
+        series = dict.fromkeys(instance.series_instance_uid for instance in found)
+        return [await self._metadata.series(tenant_id, study_instance_uid, uid) for uid in series]
+
+    async def _locate(self, instance: StoredInstance, path: str) -> BulkLocation:
+        blob = instance.blob
+        frames = FrameIndex.from_bytes(instance.frame_index) if instance.frame_index is not None else None
+        locator = BulkLocator(path, instance.transfer_syntax_uid, blob.size_bytes - blob.data_set_offset, frames)
+        while instance.has_bulk_data and (wanted := locator.next_range()) is not None:
+            locator.feed(await self._blobs.read(blob.key, blob.data_set_offset + wanted[0], wanted[1]))
+        return _require_location(locator.location)
+
+    async def _read_ranges(self, instance: StoredInstance, ranges: list[tuple[int, int]]) -> list[bytes]:
+        start = instance.blob.data_set_offset
+        if not transfer_syntax(instance.transfer_syntax_uid).is_deflated:
+            return await self._blobs.read_many(
+                instance.blob.key, [(start + offset, length) for offset, length in ranges]
+            )
+        deflated = [chunk async for chunk in self.stream(instance, start)]
+        return await asyncio.to_thread(_inflate_ranges, deflated, ranges)
+
+
+def _frame_index(instance: StoredInstance) -> FrameIndex:
+    if instance.frame_index is not None:
+        return FrameIndex.from_bytes(instance.frame_index)
+    if instance.frame_count:
+        raise LocalProtocolError("the instance was looked up without its frame index")
+    raise NotFound("the instance has no pixels", code="no-pixels")
+
+
+def _require_location(location: BulkLocation | None) -> BulkLocation:
+    if location is None:
+        raise NotFound("the instance has no such bulk data", code="no-bulk-data")
+    return location
+
+
+def _aligned(content: bytes, bit_offset: int, bit_count: int) -> bytes:
+    """Return the bits of one frame from a byte's beginning on, the rest of the last byte zero (PS3.5 §8.1.1)."""
+    bits = (int.from_bytes(content, "little") >> bit_offset) & ((1 << bit_count) - 1)
+    return bits.to_bytes(-(-bit_count // 8), "little")
+
+
+def _inflate_ranges(deflated: Sequence[bytes], ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Return ranges of what a deflate stream inflates to; of the rest nothing is kept."""
+    found = [bytearray() for _ in ranges]
+    end = max((offset + length for offset, length in ranges), default=0)
+    position = 0
+    for piece in _inflated(deflated):
+        for content, (offset, length) in zip(found, ranges, strict=True):
+            first, last = max(offset - position, 0), min(offset + length - position, len(piece))
+            if first < last:
+                content += piece[first:last]
+        position += len(piece)
+        if position >= end:
+            break
+    if any(len(content) != length for content, (_, length) in zip(found, ranges, strict=True)):
+        raise CorruptData("a deflated data set ends before its pixel data", code="short-blob")
+    return [bytes(content) for content in found]
+
+
+def _inflated(deflated: Sequence[bytes]) -> Iterator[bytes]:
+    inflater = Inflater(MAX_INFLATED_BYTES)
+    for chunk in deflated:
+        yield from inflater.inflate(chunk)
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -1,0 +1,287 @@
+"""Retrieve: original bytes, frames, bulk data and metadata of what was stored."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
+
+from hilum.archive.model import StoredInstance
+from hilum.kernel.errors import LocalProtocolError, NotFound
+from hilum.kernel.limits import RETRIEVE_READ_AHEAD_BYTES
+from hilum.services.retrieve import RetrieveService
+from support.instances import ct_slice, data_set_bytes, part10
+from support.store_house import House
+
+
+@pytest.fixture
+def retrieve(house: House) -> RetrieveService:
+    return RetrieveService(house.index, house.blobs)
+
+
+async def _joined(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def _only(retrieve: RetrieveService, dataset: Dataset) -> StoredInstance:
+    (instance,) = await retrieve.instances(
+        1, dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID, with_frame_index=True
+    )
+    return instance
+
+
+async def test_what_is_not_there_or_another_tenants_is_not_found(house: House, retrieve: RetrieveService) -> None:
+    dataset = ct_slice()
+    await house.store(dataset, tenant_id=2)
+    for study in (dataset.StudyInstanceUID, generate_uid()):
+        with pytest.raises(NotFound):
+            await retrieve.instances(1, study)
+        with pytest.raises(NotFound):
+            await retrieve.metadata(1, study)
+    with pytest.raises(NotFound):
+        await retrieve.metadata(1, dataset.StudyInstanceUID, dataset.SeriesInstanceUID)
+
+
+@pytest.mark.parametrize("sides", [[64] * 30, [64, 1800, 64, 64, 1800, 1800, 64], [1800], [1000] * 9])
+async def test_a_study_is_given_back_byte_for_byte(
+    house: House, retrieve: RetrieveService, sides: Sequence[int]
+) -> None:
+    study = generate_uid()
+    sent = {}
+    for number, side in enumerate(sides):
+        dataset = ct_slice(study=study, number=number, side=side)
+        sent[dataset.SOPInstanceUID] = data_set_bytes(part10(dataset))
+        await house.store(dataset)
+    instances = await retrieve.instances(1, study)
+    received = {}
+    async for instance, content in retrieve.part10(instances):
+        received[instance.sop_instance_uid] = data_set_bytes(await _joined(content))
+    assert received == sent
+
+
+async def test_reading_ahead_is_bounded_and_ends_with_the_reader(house: House, retrieve: RetrieveService) -> None:
+    study = generate_uid()
+    for number in range(12):
+        await house.store(ct_slice(study=study, number=number, side=1000))
+    instances = await retrieve.instances(1, study)
+    read: list[str] = []
+    original = house.blobs.read
+
+    async def counted(key: str, offset: int = 0, length: int | None = None) -> bytes:
+        read.append(key)
+        return await original(key, offset, length)
+
+    house.blobs.read = counted  # type: ignore[method-assign]
+    reading = retrieve.part10(instances)
+    await anext(reading)
+    await reading.aclose()
+    assert 1 < len(read) <= RETRIEVE_READ_AHEAD_BYTES // instances[0].blob.size_bytes + 1
+
+
+async def test_a_range_of_the_file_can_be_streamed(house: House, retrieve: RetrieveService) -> None:
+    dataset = ct_slice(side=1500)
+    await house.store(dataset)
+    instance = await _only(retrieve, dataset)
+    file = await house.blobs.read(instance.blob.key)
+    assert await _joined(retrieve.stream(instance)) == file
+    assert await _joined(retrieve.stream(instance, 1000, 2_000_000)) == file[1000:2_001_000]
+    assert await _joined(retrieve.stream(instance, len(file) - 10, 100)) == file[-10:]
+
+
+class TestFrames:
+    """Frames by range reads."""
+
+    @staticmethod
+    def _multiframe(frames: int, side: int = 32) -> tuple[Dataset, np.ndarray[Any, Any]]:
+        dataset = ct_slice(side=side)
+        pixels = np.random.default_rng(1).integers(-1000, 1000, (frames, side, side), dtype=np.int16)
+        dataset.NumberOfFrames, dataset.PixelData = frames, pixels.tobytes()
+        return dataset, pixels
+
+    async def test_native_frames_are_given_in_the_order_asked_for(
+        self, house: House, retrieve: RetrieveService
+    ) -> None:
+        dataset, pixels = self._multiframe(7)
+        await house.store(dataset)
+        frames = await retrieve.frames(await _only(retrieve, dataset), [3, 7, 1, 3])
+        assert frames == [pixels[index].tobytes() for index in (2, 6, 0, 2)]
+
+    async def test_a_frame_that_is_not_there_is_not_found(self, house: House, retrieve: RetrieveService) -> None:
+        dataset, _ = self._multiframe(2)
+        await house.store(dataset)
+        instance = await _only(retrieve, dataset)
+        for number in (0, 3, -1):
+            with pytest.raises(NotFound):
+                await retrieve.frames(instance, [number])
+
+    async def test_an_instance_without_pixels_has_no_frames(self, house: House, retrieve: RetrieveService) -> None:
+        dataset = ct_slice()
+        del dataset.PixelData
+        await house.store(dataset)
+        with pytest.raises(NotFound):
+            await retrieve.frames(await _only(retrieve, dataset), [1])
+
+    async def test_asking_without_the_frame_index_is_our_own_mistake(
+        self, house: House, retrieve: RetrieveService
+    ) -> None:
+        dataset = ct_slice()
+        await house.store(dataset)
+        (instance,) = await retrieve.instances(1, dataset.StudyInstanceUID)
+        with pytest.raises(LocalProtocolError):
+            await retrieve.frames(instance, [1])
+
+    async def test_encapsulated_fragments_of_a_frame_are_joined(self, house: House, retrieve: RetrieveService) -> None:
+        dataset, _ = self._multiframe(3)
+        frames = [os.urandom(size) for size in (1000, 5002, 64)]
+        dataset.PixelData = encapsulate(frames, fragments_per_frame=2, has_bot=True)
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        await house.store_bytes(data_set_bytes(part10(dataset)), JPEG2000Lossless)
+        assert await retrieve.frames(await _only(retrieve, dataset), [2, 1, 3]) == [frames[1], frames[0], frames[2]]
+
+    async def test_single_bit_frames_can_be_shifted_to_a_bytes_beginning(
+        self, house: House, retrieve: RetrieveService
+    ) -> None:
+        dataset = ct_slice(side=5)
+        bits = np.random.default_rng(3).integers(0, 2, (4, 25), dtype=np.uint8)
+        dataset.NumberOfFrames = 4
+        dataset.BitsAllocated = dataset.BitsStored = 1
+        dataset.HighBit = 0
+        packed = np.packbits(bits.reshape(-1), bitorder="little").tobytes()
+        dataset.PixelData = packed + b"\0" * (len(packed) % 2)
+        dataset["PixelData"].VR = "OB"
+        await house.store(dataset)
+        instance = await _only(retrieve, dataset)
+        frames = await retrieve.frames(instance, [1, 2, 3, 4], byte_aligned=True)
+        for frame, expected in zip(frames, bits, strict=True):
+            assert frame == np.packbits(expected, bitorder="little").tobytes()
+        raw = await retrieve.frames(instance, [2])
+        assert raw == [packed[3:7]]
+
+    async def test_frames_of_a_deflated_data_set_are_inflated(self, house: House, retrieve: RetrieveService) -> None:
+        dataset, pixels = self._multiframe(5, side=200)
+        content = data_set_bytes(part10(dataset))
+        compressor = zlib.compressobj(wbits=-15)
+        deflated = compressor.compress(content) + compressor.flush()
+        await house.store_bytes(deflated, DeflatedExplicitVRLittleEndian)
+        frames = await retrieve.frames(await _only(retrieve, dataset), [5, 2])
+        assert frames == [pixels[4].tobytes(), pixels[1].tobytes()]
+
+
+class TestBulkData:
+    """Values the metadata only refer to."""
+
+    @staticmethod
+    def _with_bulk() -> Dataset:
+        dataset = ct_slice(side=200)
+        dataset.ICCProfile = os.urandom(300_000)
+        block = dataset.private_block(0x0029, "OURS", create=True)
+        block.add_new(0x10, "OB", os.urandom(5000))
+        item = Dataset()
+        item.EncapsulatedDocument = os.urandom(3_000_000)
+        dataset.ReferencedInstanceSequence = [item]
+        dataset.add_new(0xFFFCFFFC, "OB", os.urandom(70_000))
+        return dataset
+
+    @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+    async def test_each_large_value_is_found_where_it_stands(
+        self, house: House, retrieve: RetrieveService, syntax: str
+    ) -> None:
+        dataset = self._with_bulk()
+        content = data_set_bytes(part10(dataset))
+        if syntax == DeflatedExplicitVRLittleEndian:
+            compressor = zlib.compressobj(wbits=-15)
+            content = compressor.compress(content) + compressor.flush()
+        await house.store_bytes(content, syntax)
+        instance = await _only(retrieve, dataset)
+        bulk = house.index.rows[0].draft.header.bulk
+        expected = {
+            "00282000": dataset.ICCProfile,
+            "00291010": dataset[0x00291010].value,
+            "0008114A/0/00420011": dataset.ReferencedInstanceSequence[0].EncapsulatedDocument,
+            "FFFCFFFC": dataset[0xFFFCFFFC].value,
+        }
+        assert bulk.keys() >= expected.keys() - {"FFFCFFFC"}
+        for path in expected.keys() & bulk.keys():
+            for asked in (path, f"@@/{path}"):
+                vr, chunks, length = await retrieve.bulk_data(instance, asked)
+                value = await _joined(chunks)
+                assert (vr, len(value)) == ("OB", length)
+                assert value == expected[path]
+
+    async def test_other_paths_are_not_found(self, house: House, retrieve: RetrieveService) -> None:
+        for dataset in (self._with_bulk(), ct_slice()):
+            await house.store(dataset)
+            instance = await _only(retrieve, dataset)
+            for path in ("00100010", "7FE00010", "../../etc/passwd", "0008114A/7/00420011", ""):
+                with pytest.raises(NotFound):
+                    await retrieve.bulk_data(instance, path)
+
+
+class TestMetadata:
+    """PS3.18 §10.4.1.1.2, Annex F."""
+
+    async def test_the_metadata_of_a_series_are_its_attributes_tags_ascending(
+        self, house: House, retrieve: RetrieveService
+    ) -> None:
+        study, series = generate_uid(), generate_uid()
+        datasets = [ct_slice(study=study, series=series, number=number) for number in range(210)]
+        for dataset in datasets:
+            await house.store(dataset)
+        (metadata,) = await retrieve.metadata(1, study)
+        instances = orjson.loads(gzip.decompress(metadata.gzip_json))
+        assert not metadata.has_placeholders
+        assert {one["00080018"]["Value"][0] for one in instances} == {str(one.SOPInstanceUID) for one in datasets}
+        for one in instances:
+            assert list(one) == sorted(one)
+            assert one["00083002"] == {"vr": "UI", "Value": [ExplicitVRLittleEndian]}
+            assert one["00100010"]["Value"] == [{"Alphabetic": "Test^Tilda"}]
+
+    async def test_ready_made_metadata_are_used_until_the_series_changes(
+        self, house: House, retrieve: RetrieveService
+    ) -> None:
+        study, series = generate_uid(), generate_uid()
+        await house.store(ct_slice(study=study, series=series))
+        (first,) = await retrieve.metadata(1, study, series)
+        (again,) = await retrieve.metadata(1, study, series)
+        assert again is first
+        await house.store(ct_slice(study=study, series=series, number=2))
+        (changed,) = await retrieve.metadata(1, study, series)
+        assert len(orjson.loads(gzip.decompress(changed.gzip_json))) == 2
+
+    async def test_one_instance_is_answered_without_the_series(self, house: House, retrieve: RetrieveService) -> None:
+        dataset = ct_slice()
+        dataset.ICCProfile = bytes(5000)
+        await house.store(dataset)
+        (metadata,) = await retrieve.metadata(
+            1, dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID
+        )
+        (one,) = orjson.loads(gzip.decompress(metadata.gzip_json))
+        assert metadata.has_placeholders
+        assert one["00282000"]["BulkDataURI"] == "@@/00282000"
+        assert house.index.metadata == {}
+
+    async def test_each_series_of_a_study_is_answered(self, house: House, retrieve: RetrieveService) -> None:
+        study = generate_uid()
+        for _ in range(3):
+            await house.store(ct_slice(study=study))
+        assert len(await retrieve.metadata(1, study)) == 3
+
+
+async def test_what_is_given_back_is_readable_by_others(house: House, retrieve: RetrieveService) -> None:
+    dataset = ct_slice(side=128)
+    await house.store(dataset)
+    read = dcmread(BytesIO(await _joined(retrieve.stream(await _only(retrieve, dataset)))))
+    assert (read.pixel_array == dataset.pixel_array).all()
