@@ -60,11 +60,11 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
         retrieve = RetrieveService(index, blobs)
         render = RenderService(index=index, retrieve=retrieve)
         stack.callback(render.close)
-        settle = SettleService(retrieve, settle_s=settings.ingest.settle_s)
+        settle = SettleService(index, clock, settings.ingest.settle_s)
         stack.push_async_callback(settle.close)
 
         def settle_later(tenant_id: int, result: StoreResult) -> None:
-            settle.touch(tenant_id, result.study_instance_uid, result.series_instance_uid)
+            settle.note(tenant_id, result.study_instance_uid, result.series_instance_uid)
 
         store = StoreService(
             index=index,

@@ -7,21 +7,19 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import IO
 from zipfile import BadZipFile
 
 from hilum.app.sources import Source, Unreadable
-from hilum.archive.model import IngestStatus, Origin, OriginKind
+from hilum.archive.model import IngestStatus, Origin
 from hilum.dicom.dicomdir import is_dicomdir
 from hilum.dicom.part10 import FileMeta, read_file_meta
-from hilum.dicom.samples import sample_studies
 from hilum.kernel.errors import HilumError
 from hilum.kernel.limits import MIB
 from hilum.services.store import StoreResult, StoreService
 
 _CHUNK_BYTES = 1 * MIB
-_PARALLEL = 8
+PARALLEL = 8
 _MAX_LISTED = 1000
 
 
@@ -59,7 +57,7 @@ async def import_sources(
     origin: Origin,
     *,
     progress: Callable[[ImportReport], None] = lambda _report: None,
-    parallel: int = _PARALLEL,
+    parallel: int = PARALLEL,
 ) -> ImportReport:
     """Store every source that is an instance; one bad file never stops the others.
 
@@ -105,7 +103,7 @@ async def _import_one(
         report.refuse(source.label, _reason(error), "unreadable")
         return
     try:
-        result = await _store_stream(store, tenant_id, stream, origin)
+        result = await store_stream(store, tenant_id, stream, origin)
     except (OSError, EOFError, BadZipFile, zlib.error) as error:
         report.refuse(source.label, _reason(error), "unreadable")
         return
@@ -126,7 +124,7 @@ async def _import_one(
     report.studies.add(result.study_instance_uid)
 
 
-async def _store_stream(store: StoreService, tenant_id: int, stream: IO[bytes], origin: Origin) -> StoreResult | None:
+async def store_stream(store: StoreService, tenant_id: int, stream: IO[bytes], origin: Origin) -> StoreResult | None:
     """Store one Part 10 file; None when it is a DICOMDIR."""
     first = await asyncio.to_thread(stream.read, _CHUNK_BYTES)
     meta: FileMeta = read_file_meta(first)
@@ -150,29 +148,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, HilumError):
         return error.message
     return getattr(error, "strerror", None) or "the file cannot be read"
-
-
-async def store_samples(
-    store: StoreService, tenant_id: int, *, small: bool, progress: Callable[[ImportReport], None]
-) -> ImportReport:
-    """Make the sample studies in a thread and store them as they come."""
-    report = ImportReport()
-    samples = sample_studies(small=small)
-    lock = asyncio.Lock()
-    origin = Origin(OriginKind.DEMO)
-
-    async def work() -> None:
-        while True:
-            async with lock:
-                sample = await asyncio.to_thread(next, samples, None)
-            if sample is None:
-                return
-            result = await _store_stream(store, tenant_id, BytesIO(sample.part10), origin)
-            if result is not None:
-                report.by_status[result.status] += 1
-                report.size_bytes += len(sample.part10)
-                report.studies.add(result.study_instance_uid)
-            progress(report)
-
-    await asyncio.gather(*(work() for _ in range(_PARALLEL)))
-    return report

@@ -24,6 +24,7 @@ from hilum.app.launch import LaunchOrder, bind_socket, can_share_ports, port_of
 from hilum.app.settings import Settings
 from hilum.kernel.errors import HilumError, Unavailable
 from hilum.observe.logs import get_logger
+from hilum.observe.metrics import forget_process
 
 _log = get_logger("supervisor")
 
@@ -41,15 +42,22 @@ class Serving:
     dicom_host: str
     dicom_port: int
     ae_title: str
-    first_start: FirstStart | None
 
 
 class Supervisor:
     """One running Hilum: the database, N workers, and the will to keep them."""
 
-    def __init__(self, settings: Settings, *, announce: Callable[[Serving], None], with_samples: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        announce: Callable[[Serving], None],
+        announce_first_start: Callable[[FirstStart], None],
+        with_samples: bool = False,
+    ) -> None:
         self._settings = settings
         self._announce = announce
+        self._announce_first_start = announce_first_start
         self._with_samples = with_samples
         self._metrics = settings.data_directory / "run" / "metrics"
         self._stop = asyncio.Event()
@@ -74,6 +82,8 @@ class Supervisor:
         try:
             async with Database(settings) as database:
                 first_start = await prepare_archive(settings, database)
+                if first_start is not None:
+                    self._announce_first_start(first_start)
                 await asyncio.to_thread(_empty_folder, self._metrics)
                 orders = [
                     LaunchOrder(
@@ -89,10 +99,13 @@ class Supervisor:
                     await self._start_all(orders)
                     self._announce(
                         Serving(
-                            settings.http.host, port_of(http), settings.dicom_host, port_of(dicom),
-                            settings.dicom.ae_title, first_start,
+                            settings.http.host,
+                            port_of(http),
+                            settings.dicom_host,
+                            port_of(dicom),
+                            settings.dicom.ae_title,
                         )
-                    )  # fmt: skip
+                    )
                     await self._watch(orders, database)
                 finally:
                     await self._stop_all()
@@ -152,6 +165,7 @@ class Supervisor:
         while True:
             process = self._workers[order.worker]
             exit_code = await process.wait()
+            forget_process(process.pid, str(self._metrics))
             if self._stop.is_set():
                 return
             _log.error("worker ended; starting it again", worker=order.worker, pid=process.pid, exit_code=exit_code)

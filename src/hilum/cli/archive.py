@@ -15,7 +15,7 @@ from rich.table import Table
 from hilum.app.archive import Archive, open_archive
 from hilum.app.bootstrap import prepare_archive, prepare_data_directory
 from hilum.app.database import Database
-from hilum.app.importing import ImportReport, import_sources, store_samples
+from hilum.app.importing import ImportReport, import_sources
 from hilum.app.loop import run
 from hilum.app.settings import Settings
 from hilum.app.sources import Source, Unreadable, find_sources
@@ -86,6 +86,9 @@ def demo(
     config: ConfigOption = None,
 ) -> int:
     """Store sample studies of our own making: CT, MR, ultrasound, radiograph, mammogram, ECG, report and more."""
+    # Making pictures takes large libraries, which the other verbs do without.
+    from hilum.app.sampling import store_samples
+
     settings = settings_from(config, data=str(data) if data else None)
 
     async def work() -> ImportReport | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from hilum.app.bootstrap import prepare_data_directory
+from hilum.app.bootstrap import FirstStart, prepare_data_directory
 from hilum.app.loop import run
 from hilum.app.supervisor import Serving, Supervisor
 from hilum.cli.options import ConfigOption, DataOption, settings_from
@@ -41,7 +41,7 @@ def serve(
         workers=workers,
     )
     prepare_data_directory(settings)
-    run(Supervisor(settings, announce=_announce, with_samples=demo).run())
+    run(Supervisor(settings, announce=_announce, announce_first_start=_announce_first_start, with_samples=demo).run())
 
 
 def _announce(serving: Serving) -> None:
@@ -53,11 +53,13 @@ def _announce(serving: Serving) -> None:
     out.print(f"\n  web app   {url}/", markup=False)
     out.print(f"  DICOMweb  {url}/dicom-web", markup=False)
     out.print(f"  DICOM     {send_to}\n", markup=False)
-    if serving.first_start is not None:
-        out.print(f"  sign in as  {serving.first_start.user_name}", markup=False)
-        if serving.first_start.password is not None:
-            out.print(f"  password    {serving.first_start.password}", markup=False)
-            out.print("  The password is shown this once; `hilum user password` sets another.", markup=False)
-        out.print()
     # For programs that started us; the last line, so that all the above is there when they read it.
     print(f"ready http={url} dicom={send_to}", flush=True)
+
+
+def _announce_first_start(first: FirstStart) -> None:
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(f"\n  sign in as  {first.user_name}", markup=False)
+    if first.password is not None:
+        out.print(f"  password    {first.password}", markup=False)
+        out.print("  The password is shown this once; `hilum user password` sets another.", markup=False)

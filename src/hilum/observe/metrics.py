@@ -36,9 +36,9 @@ COMMIT_BATCH = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )  # fmt: skip
 COMMIT_SECONDS = Histogram("hilum_commit_seconds", "One transaction of the index.", buckets=_SECONDS)
-ASSOCIATIONS = Gauge("hilum_associations", "Associations open now.", multiprocess_mode="livesum")
+ASSOCIATIONS = Gauge("hilum_open_associations", "Associations open now.", multiprocess_mode="livesum")
 ASSOCIATIONS_TOTAL = Counter(
-    "hilum_associations_total", "Associations by how they ended or why they were refused.", ["result"]
+    "hilum_associations_total", "Associations by what happened: accepted, rejected, released, ...", ["result"]
 )
 HTTP_REQUESTS = Counter("hilum_http_requests_total", "HTTP requests answered.", ["route", "method", "status"])
 HTTP_SECONDS = Histogram(
@@ -48,6 +48,11 @@ SIGN_INS = Counter("hilum_sign_ins_total", "Attempts to sign in by way and resul
 STAGING_REPAIRED = Counter(
     "hilum_staging_repaired_total", "Interrupted stores cleaned up, by what was done.", ["result"]
 )
+
+
+def forget_process(pid: int, folder: str) -> None:
+    """The gauges of a process that has ended count no more; its counters stay."""
+    multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
 
 
 def render_metrics() -> tuple[bytes, str]:
