@@ -14,12 +14,14 @@ import pydicom
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import write_dataset
+from pydicom.tag import Tag
 
 from hilum.dicom.part10 import write_file_meta
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
 from hilum.kernel.errors import CorruptData
 
 # Words that pydicom leaves in the byte order in which it found them, with the size of one.
+_WORD_VRS: Final = {"FloatPixelData": "OF", "DoubleFloatPixelData": "OD"}
 _WORD_BYTES: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 _ENCAPSULATION_ONLY: Final = (
     "ExtendedOffsetTable",
@@ -81,7 +83,7 @@ def _replace_pixels(data_set: Dataset, pixels: NativePixels) -> None:
         keyword, "OW" if pixels.bits_allocated > 8 else "OB"
     )
     padding = b"\0" * (len(pixels.data) % 2)
-    tag = pydicom.datadict.tag_for_keyword(keyword)
+    tag = Tag(keyword)
     data_set[tag] = DataElement(tag, vr, pixels.data + padding)
     data_set.PhotometricInterpretation = pixels.photometric_interpretation
     if pixels.samples_per_pixel > 1:

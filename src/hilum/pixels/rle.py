@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import imagecodecs
 import numpy as np
@@ -31,7 +32,7 @@ def decode_rle(description: PixelDescription, data: bytes | memoryview) -> Sampl
     if segment_count != planes_per_sample * description.samples_per_pixel or segment_count > len(offsets):
         raise CorruptData("The RLE frame has another number of segments than its samples need.", code="corrupt-frame")
     bounds = [*offsets[:segment_count], len(data)]
-    if bounds[0] < _HEADER.size or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+    if bounds[0] < _HEADER.size or any(low >= high for low, high in pairwise(bounds)):
         raise CorruptData("The RLE segments do not follow one another.", code="corrupt-frame")
     pixel_count = description.rows * description.columns
     if description.bits_allocated == 1:

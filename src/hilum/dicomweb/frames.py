@@ -1,0 +1,143 @@
+"""WADO-RS: frames, as they are stored or decoded (PS3.18 §10.4.1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hilum.archive.model import StoredInstance
+from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, TransferSyntax, transfer_syntax
+from hilum.dicomweb.address import target_of
+from hilum.dicomweb.answers import Part, entity_tag, is_unchanged, multipart, once
+from hilum.dicomweb.negotiation import OCTET_STREAM, Accepted, accepted, not_acceptable
+from hilum.kernel.errors import InvalidInput, LimitExceeded, NotFound
+from hilum.kernel.limits import MAX_FRAMES_PER_REQUEST
+from hilum.pixels.codecs import can_decode
+from hilum.services.render import RenderService
+from hilum.services.retrieve import RetrieveService
+
+# Frames read from storage at a time while an answer is streamed.
+_FRAMES_PER_READ = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How frames go out: `content_type` of each, stored bytes or decoded ones, in parts or alone."""
+
+    media_type: str
+    transfer_syntax_uid: str
+    is_stored: bool
+    is_multipart: bool
+
+    @property
+    def content_type(self) -> str:
+        return f"{self.media_type}; transfer-syntax={self.transfer_syntax_uid}"
+
+
+async def retrieve_frames(request: Request, retrieve: RetrieveService, render: RenderService) -> Response:
+    """Answer with frames of one instance in the order of the list.
+
+    `application/octet-stream` without a transfer syntax means decoded samples, little endian; with `*` the stored bytes
+    whatever they are; an image or video type means stored bytes of that type.
+
+    Reference: PS3.18 §10.4.1.4, Table 8.7.3-5
+    """
+    target = target_of(request)
+    tenant_id = request.state.principal.tenant.tenant_id
+    numbers = parse_frame_list(request.path_params["frames"])
+    (instance,) = await retrieve.instances(
+        tenant_id, target.study, target.series, target.instance, with_frame_index=True
+    )
+    check_frames(instance, numbers)
+    form = _choose(accepted(request), transfer_syntax(instance.transfer_syntax_uid), len(numbers))
+    tag = entity_tag(instance.blob.key, form.content_type, ",".join(map(str, numbers)))
+    if is_unchanged(request, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if form.is_stored:
+        frames = _stored(retrieve, instance, numbers)
+    else:
+        frames = render.native_frames(tenant_id, instance, numbers)
+    # The first frame is fetched before the answer begins, so that what is wrong with it can still be said.
+    first = await anext(frames)
+    if not form.is_multipart:
+        return Response(first, headers={**headers, "Content-Type": form.content_type})
+    part_headers = [("Content-Type", form.content_type)]
+    known = [(part_headers, len(first))] if len(numbers) == 1 else None
+    return multipart(_parts(first, frames, part_headers), form.media_type, headers, known=known)
+
+
+def parse_frame_list(text: str) -> list[int]:
+    """Return the frame numbers of a list like "1,3,7-9".
+
+    Raises:
+        InvalidInput: a piece is no frame number or range of them.
+        LimitExceeded: the list names more frames than one request may.
+
+    Reference: PS3.18 §10.1.2
+    """
+    numbers: list[int] = []
+    for piece in text.split(","):
+        low, hyphen, high = piece.strip().partition("-")
+        bounds = (low, high) if hyphen else (low, low)
+        if not all(bound.isascii() and bound.isdecimal() and len(bound) <= 9 for bound in bounds):
+            raise InvalidInput("The frame list must be numbers or ranges, parted by commas.", code="invalid-frames")
+        first, last = int(bounds[0]), int(bounds[1])
+        if first < 1 or last < first:
+            raise InvalidInput("Frame numbers begin at 1 and ranges ascend.", code="invalid-frames")
+        if len(numbers) + last - first + 1 > MAX_FRAMES_PER_REQUEST:
+            raise LimitExceeded(f"One request may name {MAX_FRAMES_PER_REQUEST} frames.", code="too-many-frames")
+        numbers.extend(range(first, last + 1))
+    return numbers
+
+
+def check_frames(instance: StoredInstance, numbers: Sequence[int]) -> None:
+    """The instance has all these frames.
+
+    Raises:
+        NotFound: it has no pixels or fewer frames.
+    """
+    if instance.frame_index is None:
+        raise NotFound("The instance has no pixels.", code="no-pixels")
+    if max(numbers) > max(1, instance.frame_count):
+        raise NotFound(f"The instance has {instance.frame_count} frames.", code="frame")
+
+
+def _choose(ranges: Sequence[Accepted], stored: TransferSyntax, count: int) -> _Form:
+    is_plain = stored.uid in (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN) or (
+        not stored.is_encapsulated and stored.is_little_endian
+    )
+    stored_uid = EXPLICIT_VR_LITTLE_ENDIAN if is_plain else stored.uid
+    for one in ranges:
+        is_multipart = one.is_multipart or one.is_any
+        if not is_multipart and count > 1:
+            continue
+        wanted = one.transfer_syntax_uid
+        if one.media_type == OCTET_STREAM and wanted in (None, EXPLICIT_VR_LITTLE_ENDIAN):
+            if is_plain or can_decode(stored.uid):
+                return _Form(OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN, is_plain, is_multipart)
+        elif wanted not in (None, "*", stored_uid, stored.uid):
+            continue
+        elif one.media_type == OCTET_STREAM:
+            return _Form(OCTET_STREAM, stored_uid, True, is_multipart)
+        elif one.allows(stored.media_type):
+            return _Form(stored.media_type, stored_uid, True, is_multipart)
+    alternatives = [f'multipart/related; type="{stored.media_type}"; transfer-syntax={stored_uid}']
+    if can_decode(stored.uid):
+        alternatives.append('multipart/related; type="application/octet-stream"')
+    raise not_acceptable(*alternatives)
+
+
+async def _stored(retrieve: RetrieveService, instance: StoredInstance, numbers: Sequence[int]) -> AsyncIterator[bytes]:
+    for start in range(0, len(numbers), _FRAMES_PER_READ):
+        for frame in await retrieve.frames(instance, numbers[start : start + _FRAMES_PER_READ]):
+            yield frame
+
+
+async def _parts(first: bytes, rest: AsyncIterator[bytes], part_headers: list[tuple[str, str]]) -> AsyncIterator[Part]:
+    yield part_headers, once(first)
+    async for frame in rest:
+        yield part_headers, once(frame)

@@ -1,0 +1,278 @@
+"""Pictures of stored instances, and their frames decoded: the work is done on threads, never on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+
+from hilum.archive.model import StoredInstance
+from hilum.archive.ports import InstanceIndex
+from hilum.dicom.frames import FrameIndex
+from hilum.dicom.transcoding import NativePixels, to_explicit_little_endian
+from hilum.dicom.uids import transfer_syntax
+from hilum.kernel.errors import LimitExceeded, NotFound, Unsupported
+from hilum.kernel.limits import (
+    MAX_ANIMATED_FRAMES,
+    MAX_LOOK_UP_DATA_BYTES,
+    MAX_RENDERINGS_IN_FLIGHT,
+    MAX_TRANSCODED_BYTES,
+)
+from hilum.pixels.attributes import bulk_references, describe_pixels, frame_time_ms
+from hilum.pixels.codecs import DecodedFrame, can_decode, decode_frame
+from hilum.pixels.grayscale import Window
+from hilum.pixels.native import Samples
+from hilum.pixels.picture import Picture, Viewport, encode_gif, encode_jpeg, encode_png
+from hilum.pixels.render import render_frame
+from hilum.services.retrieve import RetrieveService
+
+T = TypeVar("T")
+
+_DEFAULT_QUALITY = 90
+
+
+class PictureFormat(StrEnum):
+    """What pictures are encoded as, by media type."""
+
+    JPEG = "image/jpeg"
+    PNG = "image/png"
+    GIF = "image/gif"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOptions:
+    """How a picture is to look.
+
+    Args:
+        quality: of JPEG, 1 to 100.
+        window: in the place of the data set's own.
+        viewport: the box it is scaled into.
+    """
+
+    format: PictureFormat = PictureFormat.JPEG
+    quality: int = _DEFAULT_QUALITY
+    window: Window | None = None
+    viewport: Viewport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """All that decoding the frames of one instance needs."""
+
+    instance: StoredInstance
+    attributes: dict[str, Any]
+    frames: FrameIndex
+
+
+class RenderService:
+    """Renders and decodes frames, a bounded number at a time.
+
+    Args:
+        index: knows the attributes.
+        retrieve: gives frames and bulk data.
+        thread_count: how many frames are worked on at the same time; by default one for each processor.
+    """
+
+    def __init__(self, *, index: InstanceIndex, retrieve: RetrieveService, thread_count: int | None = None) -> None:
+        self._index = index
+        self._retrieve = retrieve
+        self._threads = ThreadPoolExecutor(thread_count or os.cpu_count() or 1, thread_name_prefix="render")
+        self._slots = asyncio.Semaphore(MAX_RENDERINGS_IN_FLIGHT)
+
+    def close(self) -> None:
+        """Let the threads end once they have finished what is under way."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def attributes(self, tenant_id: int, instance: StoredInstance) -> dict[str, Any]:
+        """Return the instance's attributes in the DICOM JSON model, bulk data references without an address.
+
+        Raises:
+            Unavailable: the index does not answer.
+        """
+        (text,) = await self._index.read_attributes(tenant_id, [instance.instance_key])
+        attributes: dict[str, Any] = orjson.loads(text)
+        return attributes
+
+    async def picture(
+        self, tenant_id: int, instance: StoredInstance, frame_number: int, options: PictureOptions
+    ) -> bytes:
+        """Return the encoded picture of one frame, 1-based.
+
+        The instance must have been found with its frame index.
+
+        Raises:
+            NotFound: there is no such frame, or no pixels at all.
+            CorruptData, InvalidInput, LimitExceeded, Unsupported: the frame cannot be shown.
+
+        Reference: PS3.18 §8.3.5
+        """
+        async with self._slots:
+            source = await self._source(tenant_id, instance)
+            return await self._rendered(source, frame_number, options, lambda picture: _encoded(picture, options))
+
+    async def animation(self, tenant_id: int, instance: StoredInstance, options: PictureOptions) -> bytes:
+        """Return all frames as an animated GIF; of very many, evenly spaced ones.
+
+        Raises:
+            As `picture` does.
+        """
+        async with self._slots:
+            source = await self._source(tenant_id, instance)
+            count = source.frames.frame_count
+            step = -(-count // MAX_ANIMATED_FRAMES)
+            pictures = [
+                await self._rendered(source, number, options, lambda picture: picture)
+                for number in range(1, count + 1, step)
+            ]
+            duration_ms = frame_time_ms(source.attributes) * step
+            return await self._on_thread(lambda: encode_gif(pictures, duration_ms))
+
+    async def native_frames(
+        self, tenant_id: int, instance: StoredInstance, frame_numbers: Sequence[int]
+    ) -> AsyncIterator[bytes]:
+        """Yield frames decoded to native little endian samples, those of a pixel together.
+
+        Raises:
+            As `picture` does.
+
+        Reference: PS3.18 §8.7.3.5
+        """
+        source = await self._source(tenant_id, instance)
+        for frame_number in frame_numbers:
+            async with self._slots:
+                (data,) = await self._retrieve.frames(instance, [frame_number])
+                frame = await self._on_thread(partial(_decoded, source, frame_number, data))
+            yield _native(frame, describe_pixels(source.attributes).bits_allocated)
+
+    async def in_explicit_little_endian(self, tenant_id: int, instance: StoredInstance) -> bytes:
+        """Return the instance's Part 10 file in Explicit VR Little Endian with native pixels.
+
+        Raises:
+            LimitExceeded: it would be larger than we hold in memory.
+            Unsupported: its frames cannot be decoded.
+            CorruptData: its frames or its data set are damaged.
+
+        Reference: PS3.18 §8.7.3.5
+        """
+        syntax = transfer_syntax(instance.transfer_syntax_uid)
+        has_pixels = instance.frame_index is not None
+        if has_pixels and not can_decode(instance.transfer_syntax_uid):
+            raise Unsupported("The instance cannot be decoded.", code="not-acceptable")
+        if instance.blob.size_bytes > MAX_TRANSCODED_BYTES:
+            raise _too_large_to_transcode()
+        async with self._slots:
+            file = await self._file(instance)
+            pixels = None
+            if has_pixels and (syntax.is_encapsulated or not syntax.is_little_endian):
+                pixels = await self._all_pixels(await self._source(tenant_id, instance))
+            return await self._on_thread(lambda: to_explicit_little_endian(file, pixels))
+
+    async def _file(self, instance: StoredInstance) -> bytes:
+        pieces: list[bytes] = []
+        async for _, content in self._retrieve.part10([instance]):
+            pieces.extend([chunk async for chunk in content])
+        return b"".join(pieces)
+
+    async def _all_pixels(self, source: _Source) -> NativePixels:
+        description = describe_pixels(source.attributes)
+        frame_count = source.frames.frame_count
+        if description.native_frame_bits // 8 * frame_count > MAX_TRANSCODED_BYTES:
+            raise _too_large_to_transcode()
+        frames: list[DecodedFrame] = []
+        for frame_number in range(1, frame_count + 1):
+            (data,) = await self._retrieve.frames(source.instance, [frame_number])
+            frames.append(await self._on_thread(partial(_decoded, source, frame_number, data)))
+        if description.bits_allocated == 1:
+            # Frames of single bits follow one another without padding (PS3.5 §8.1.1).
+            joined = _packed(np.concatenate([frame.samples.reshape(-1) for frame in frames]))
+        else:
+            joined = b"".join(_native(frame, description.bits_allocated) for frame in frames)
+        return NativePixels(
+            joined,
+            description.bits_allocated,
+            description.samples_per_pixel,
+            frames[0].photometric_interpretation if frames else description.photometric_interpretation,
+        )
+
+    async def _source(self, tenant_id: int, instance: StoredInstance) -> _Source:
+        if instance.frame_index is None:
+            raise NotFound("The instance has no pixels.", code="no-pixels")
+        frames = FrameIndex.from_bytes(instance.frame_index)
+        return _Source(instance, await self.attributes(tenant_id, instance), frames)
+
+    async def _rendered(
+        self, source: _Source, frame_number: int, options: PictureOptions, finish: Callable[[Picture], T]
+    ) -> T:
+        (data,) = await self._retrieve.frames(source.instance, [frame_number])
+        tables = {
+            reference: await self._table(source.instance, reference)
+            for reference in bulk_references(source.attributes, frame_number)
+        }
+        return await self._on_thread(
+            lambda: finish(
+                render_frame(
+                    source.attributes,
+                    source.instance.transfer_syntax_uid,
+                    data,
+                    frame_number=frame_number,
+                    first_bit=_first_bit(source, frame_number),
+                    read_bulk=tables.__getitem__,
+                    window=options.window,
+                    viewport=options.viewport,
+                )
+            )
+        )
+
+    async def _table(self, instance: StoredInstance, reference: str) -> bytes:
+        _, content, size_bytes = await self._retrieve.bulk_data(instance, reference)
+        if size_bytes > MAX_LOOK_UP_DATA_BYTES:
+            raise LimitExceeded("A palette or look-up table is too long.", code="look-up-table-too-long")
+        return b"".join([chunk async for chunk in content])
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _first_bit(source: _Source, frame_number: int) -> int:
+    return source.frames.frame_bit_offset(frame_number - 1)
+
+
+def _decoded(source: _Source, frame_number: int, data: bytes) -> DecodedFrame:
+    description = describe_pixels(source.attributes)
+    first_bit = _first_bit(source, frame_number)
+    return decode_frame(source.instance.transfer_syntax_uid, description, data, first_bit=first_bit)
+
+
+def _native(frame: DecodedFrame, bits_allocated: int) -> bytes:
+    if bits_allocated == 1:
+        return _packed(frame.samples)
+    little_endian = frame.samples.dtype.newbyteorder("<")
+    return frame.samples.astype(little_endian, copy=False).tobytes()
+
+
+def _packed(bits: Samples) -> bytes:
+    return np.packbits(bits.reshape(-1), bitorder="little").tobytes()
+
+
+def _encoded(picture: Picture, options: PictureOptions) -> bytes:
+    match options.format:
+        case PictureFormat.JPEG:
+            return encode_jpeg(picture, options.quality)
+        case PictureFormat.PNG:
+            return encode_png(picture)
+        case PictureFormat.GIF:
+            return encode_gif([picture], 0)
+
+
+def _too_large_to_transcode() -> LimitExceeded:
+    return LimitExceeded(
+        f"Instances of more than {MAX_TRANSCODED_BYTES} bytes are sent as stored only.", code="too-large-to-transcode"
+    )
