@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hilum.index.embedded import EmbeddedPostgres
+from support.database import migrated_server
 from support.running import RunningHilum, running_hilum
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +22,13 @@ def corpus() -> Path:
     if not (folder / "manifest.csv").exists():
         pytest.skip("no corpus beside the checkout; set HILUM_CORPUS to a folder of DICOM files with a manifest.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL with our schema; each test makes tenants of its own in it."""
+    with migrated_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

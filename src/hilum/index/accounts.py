@@ -31,7 +31,7 @@ _NOTE_USE: Final = """
 UPDATE access_token SET last_used_at = date_trunc('minute', $2::timestamptz)
 WHERE secret_digest = $1 AND (last_used_at IS NULL OR last_used_at < date_trunc('minute', $2::timestamptz))
 """
-_TOKEN_ROWS: Final = """
+_LISTED: Final = """
 SELECT token_id, access_token.name AS token_name, user_account.name AS user_name, access_token.created_at,
     expires_at, last_used_at
 FROM access_token JOIN user_account USING (user_id)
@@ -40,7 +40,7 @@ _ADD_USER: Final = """
 INSERT INTO user_account (tenant_id, name, folded_name, roles, password_hash)
 VALUES ($1, $2, $3, $4, $5) RETURNING user_id
 """
-_ADD_TOKEN_ROW: Final = """
+_REGISTER: Final = """
 INSERT INTO access_token (user_id, name, secret_digest, expires_at) VALUES ($1, $2, $3, $4) RETURNING token_id
 """
 _ASSIGN_AE_TITLE: Final = """
@@ -169,10 +169,10 @@ class PostgresAccounts:
         """
         async with self._pool.use(None) as connection:
             try:
-                token_id = await connection.fetchval(_ADD_TOKEN_ROW, user_id, name, secret_digest, expires_at)
+                token_id = await connection.fetchval(_REGISTER, user_id, name, secret_digest, expires_at)
             except asyncpg.ForeignKeyViolationError as error:
                 raise NotFound("There is no such user.", code="no-such-user") from error
-            record = await connection.fetchrow(f"{_TOKEN_ROWS} WHERE token_id = $1", token_id)
+            record = await connection.fetchrow(f"{_LISTED} WHERE token_id = $1", token_id)
         assert record is not None
         return Token(*record)
 
@@ -187,7 +187,7 @@ class PostgresAccounts:
     async def list_tokens(self) -> list[Token]:
         """Return all tokens, newest first."""
         async with self._pool.use(None) as connection:
-            records = await connection.fetch(f"{_TOKEN_ROWS} ORDER BY access_token.created_at DESC, token_id DESC")
+            records = await connection.fetch(f"{_LISTED} ORDER BY access_token.created_at DESC, token_id DESC")
         return [Token(*record) for record in records]
 
     async def revoke_token(self, token_id: int) -> bool:
