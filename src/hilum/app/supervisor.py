@@ -99,11 +99,11 @@ class Supervisor:
                     await self._start_all(orders)
                     self._announce(
                         Serving(
-                            settings.http.host,
-                            port_of(http),
-                            settings.dicom_host,
-                            port_of(dicom),
-                            settings.dicom.ae_title,
+                            http_host=settings.http.host,
+                            http_port=port_of(http),
+                            dicom_host=settings.dicom_host,
+                            dicom_port=port_of(dicom),
+                            ae_title=settings.dicom.ae_title,
                         )
                     )
                     await self._watch(orders, database)
