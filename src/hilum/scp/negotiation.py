@@ -28,6 +28,10 @@ STORAGE_TRANSFER_SYNTAXES = frozenset(
 # The arcs below which the standard names its UIDs, and its composite storage SOP classes.
 _DICOM_ARC = APPLICATION_CONTEXT.removesuffix("3.1.1.1")
 _STORAGE_ARC = CT_IMAGE_STORAGE.removesuffix("2")
+# What stands below the storage arc and is none: protocol approval and inventory queries, repository query.
+_OTHER_SERVICES = frozenset(
+    _STORAGE_ARC + arc for arc in ("200.4", "200.5", "200.6", "201.2", "201.3", "201.4", "201.5", "201.6")
+)
 
 # Level 2 (full) storage, bit preserving digital signatures, no coercion (PS3.4 §B.3.1, Table B.3-2).
 _STORAGE_LEVELS = bytes((2, 0, 3, 0, 0, 0))
@@ -49,7 +53,7 @@ def is_storage(abstract_syntax: str, *, accept_unknown: bool = True) -> bool:
     """
     if abstract_syntax in STORAGE_SOP_CLASSES:
         return True
-    if not accept_unknown:
+    if not accept_unknown or abstract_syntax in _OTHER_SERVICES:
         return False
     return abstract_syntax.startswith(_STORAGE_ARC) or not abstract_syntax.startswith(_DICOM_ARC)
 
