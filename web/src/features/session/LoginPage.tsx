@@ -63,7 +63,7 @@ export function LoginPage() {
 
 function explain(failure: unknown): string {
   if (!(failure instanceof ApiError)) return "Something went wrong in the page itself.";
-  if (failure.status === 401) return "The user name or the password is wrong.";
+  if (failure.status === 401) return "Wrong user name or password.";
   if (failure.status === 429) return "Too many attempts. Wait a little, then try again.";
   return failure.message;
 }

@@ -21,14 +21,14 @@ export function FilterBar({ filters, change, searchBox, leave }: Props) {
         : [...filters.modalities, code],
     });
   return (
-    <search className="flex flex-none flex-wrap items-center gap-x-4 gap-y-2 px-4 py-2.5">
-      <div className="relative w-72">
+    <search className="flex min-h-13 flex-none flex-wrap items-center gap-x-4 gap-y-2 px-4 py-2">
+      <div className="relative w-[20rem]">
         <Search className="pointer-events-none absolute top-2 left-2.5 size-4 text-faint" aria-hidden />
         <input
           ref={searchBox}
           type="search"
           aria-label="Search name, patient ID or accession number"
-          placeholder="Name, patient ID, accession   ( / )"
+          placeholder="Name, patient ID, accession"
           className="field w-full pl-8!"
           value={filters.quick}
           onChange={(event) => change({ quick: event.target.value })}
@@ -56,7 +56,7 @@ export function FilterBar({ filters, change, searchBox, leave }: Props) {
         <input
           type="date"
           aria-label="Study date from"
-          className="field ml-1 w-[8.6rem]"
+          className="field ml-1 w-[10rem]"
           value={filters.from}
           onChange={(event) => change({ from: event.target.value, period: "" })}
         />
@@ -64,7 +64,7 @@ export function FilterBar({ filters, change, searchBox, leave }: Props) {
         <input
           type="date"
           aria-label="Study date to"
-          className="field w-[8.6rem]"
+          className="field w-[10rem]"
           value={filters.to}
           onChange={(event) => change({ to: event.target.value, period: "" })}
         />

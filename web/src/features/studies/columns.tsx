@@ -22,14 +22,14 @@ export const COLUMNS: Column[] = [
   { title: "Patient ID", width: "minmax(7rem, 1fr)", sort: "PatientID", filter: "id", cell: (study) => study.patientId },
   {
     title: "Born",
-    width: "8.6rem",
+    width: "11.4rem",
     sort: "PatientBirthDate",
     cell: (study) => <Pair first={formatDate(study.birthDate)} second={ageOn(study.birthDate, study.date)} />,
   },
-  { title: "Sex", width: "2.8rem", cell: (study) => study.sex },
+  { title: "Sex", width: "3rem", cell: (study) => study.sex },
   {
     title: "Study date",
-    width: "9rem",
+    width: "11.8rem",
     sort: "StudyDate",
     cell: (study) => <Pair first={formatDate(study.date)} second={formatTime(study.time)} />,
   },

@@ -15,7 +15,8 @@ export function SeriesCard({ studyUid, series }: { studyUid: string; series: Ser
       {isDocument ? (
         <Documents studyUid={studyUid} series={series} />
       ) : (
-        <a href={viewerPath(studyUid)} aria-label={`Open series ${series.number ?? ""} ${title} in the viewer`} className="group block">
+        <a href={viewerPath(studyUid)} className="group block">
+          <span className="sr-only">Open {title} in the viewer</span>
           <Thumbnail path={thumbnailPath(studyUid, series.uid)} modality={series.modality} />
         </a>
       )}
@@ -45,7 +46,7 @@ function Thumbnail({ path, modality }: { path: string; modality: string }) {
   return (
     <div className="grid aspect-[4/3] place-items-center bg-black">
       {hasFailed ? (
-        <span className="text-2xl font-semibold text-faint">{modality || "?"}</span>
+        <span className="text-2xl font-semibold text-faint" aria-hidden>{modality || "?"}</span>
       ) : (
         <img
           src={path}

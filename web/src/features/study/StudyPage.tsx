@@ -137,15 +137,16 @@ function Priors({ study }: { study: Study }) {
         {data.map((other) => (
           <li key={other.uid}>
             <Link to={`/studies/${other.uid}`} className="flex flex-col gap-0.5 rounded-md px-2 py-1.5 hover:bg-raised">
-              <span className="flex items-center gap-2 tabular-nums">
-                <span className="font-medium">{formatDate(other.date)}</span>
-                <span className="text-dim">{ageBetween(other.date, study.date)}</span>
-                <span className="flex-1" />
+              <span className="flex items-center gap-1.5 whitespace-nowrap tabular-nums">
+                <span className="flex-1 font-medium">{formatDate(other.date) || "No date"}</span>
                 {other.modalities.map((code) => (
                   <Modality key={code} code={code} />
                 ))}
               </span>
-              <span className="truncate text-dim">{other.description || "No description"}</span>
+              <span className="flex gap-3 text-dim">
+                <span className="min-w-0 flex-1 truncate">{other.description || "No description"}</span>
+                <span className="whitespace-nowrap text-faint">{ageBetween(other.date, study.date)}</span>
+              </span>
             </Link>
           </li>
         ))}
