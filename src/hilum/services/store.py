@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,8 @@ class StoreService:
         self._staging = StagingDirectory(staging_directory, clock)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._commits = GroupCommit(index, policy, clock, self._committed)
+        self._name_prefix = new_blob_name()[:16]
+        self._name_numbers = itertools.count()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -213,7 +216,7 @@ class StoreService:
         self, tenant_id: int, origin: Origin, reception: Reception, header: Header, meta: bytes
     ) -> IngestOutcome:
         """Make bytes and rows durable. Whatever happens, the claim on the blob is given up or left to the sweep."""
-        key = instance_blob_key(tenant_id, header.study_instance_uid, new_blob_name())
+        key = instance_blob_key(tenant_id, header.study_instance_uid, self._new_name())
         claim = self._staging.claim(key)
         try:
             digest = await self._write(key, reception, meta)
@@ -236,6 +239,10 @@ class StoreService:
         else:
             self._staging.give_up(claim)
         return outcome
+
+    def _new_name(self) -> str:
+        """Return a name no other blob has, without asking the system for random bits every time."""
+        return f"{self._name_prefix}{next(self._name_numbers):016x}"
 
     async def _write(self, key: str, reception: Reception, meta: bytes) -> bytes:
         """Make the blob durable; return the data set's digest, which is made beside it."""
