@@ -35,7 +35,7 @@ class Weighting:
     inversion_time_ms: float | None = None
 
 
-T1 = Weighting("T1 SE", 560, 12, ("SE", "NONE"), 330, 455, 110, 820, 300, 290)
+T1 = Weighting("T1 SE", 560, 12, ("SE", "NONE"), 300, 480, 95, 820, 290, 270)
 T2 = Weighting("T2 TSE", 4200, 98, ("SE", "SK"), 500, 345, 1080, 620, 210, 760)
 FLAIR = Weighting("T2 FLAIR", 8800, 118, ("IR", "SK"), 470, 365, 70, 560, 240, 880, 2500)
 LOCALIZER = Weighting("Localizer", 8.6, 4.0, ("GR", "SP"), 360, 420, 150, 700, 340, 350)
@@ -215,14 +215,16 @@ def _paint_brain(canvas: Canvas, z: float, fold: Image, w: Weighting) -> Image |
     if z < -22:
         # Below the tent: temporal lobes and cerebellum instead of hemispheres.
         low = step(z, -22, -34)
+        canvas.paint(canvas.cover(skull) * np.float32(low), w.muscle * 0.62)
         apart = np.minimum(
             canvas.ellipse_distance(-40, -14, 27 * size + 4, 38 * size + 3),
             canvas.ellipse_distance(40, -14, 27 * size + 4, 38 * size + 3),
         )
         surface = (surface * (1 - low) + apart * low).astype(np.float32)
+        canvas.paint(canvas.cover(surface - 2), w.fluid * 0.92)
     depth = -surface
     # Furrows follow the ridges of the noise and reach less than 17 mm inwards; the cleft parts the hemispheres.
-    furrow = np.abs(fold) * 4.6 - 1.0 + np.maximum(depth - 11, 0) * 0.55
+    furrow = np.abs(fold) * 4.2 - 0.95 + np.maximum(depth - 14, 0) * 0.5
     cleft = np.abs(canvas.x + 1.2 * fold) - 1.1 + np.float32(8 * between(z, -20, 22, 6)) * (np.abs(canvas.y) < 34)
     sylvian = np.hypot((np.abs(canvas.x) - 47) / 13, (canvas.y + 8 - 0.25 * (np.abs(canvas.x) - 47)) / 2.0) - 1
     sylvian = sylvian * 2.0 + 6 * (1 - between(z, -18, 16, 6))
@@ -237,39 +239,37 @@ def _paint_brain(canvas: Canvas, z: float, fold: Image, w: Weighting) -> Image |
 
 def _paint_deep(canvas: Canvas, z: float, w: Weighting) -> None:
     for side in (-1, 1):
-        nuclei = between(z, -8, 16, 6)
-        canvas.ellipse(side * 24, -6, 5.5, 15, w.grey * 0.97, angle=side * 0.28, amount=nuclei)
-        canvas.ellipse(side * 10.5, 13, 8.2, 13, w.grey * 0.95, angle=-side * 0.3, amount=between(z, -6, 14, 5))
-        canvas.ellipse(side * 14, -24, 5, 9, w.grey, angle=-side * 0.3, amount=between(z, -2, 24, 6))
-        # Lateral ventricles: horns in front and behind, bodies above.
-        canvas.ellipse(side * 9.5, -25, 3.6, 11, w.fluid, angle=-side * 0.32, amount=between(z, -2, 20, 4))
-        canvas.ellipse(side * 24, 36, 4.6, 14, w.fluid, angle=side * 0.35, amount=between(z, -4, 14, 4))
-        canvas.ellipse(side * 12, 4, 5.0, 31, w.fluid, angle=side * 0.16, amount=between(z, 14, 27, 4))
-    canvas.ellipse(0, 6, 1.6, 11, w.fluid, amount=between(z, -14, 8, 4))
-    canvas.ellipse(0, -29, 5, 3.6, w.white, amount=between(z, 2, 22, 4))
-    canvas.ellipse(0, 31, 11, 4.4, w.white, angle=0.0, amount=between(z, 4, 20, 4))
-    if z < -12:
-        shown = step(z, -12, -20)
-        canvas.ellipse(0, 4, 22, 20, w.fluid, amount=between(z, -32, -16, 5))
-        canvas.ellipse(0, 11, 15, 14, w.white * 0.93, amount=shown)
-        canvas.ellipse(0, 27, 4.6, 3.4, w.fluid, amount=between(z, -48, -20, 5))
-    if z < -20:
-        shown = step(z, -20, -30)
-        size = _section(z, -70, -10)
+        # Basal ganglia and thalamus: ellipsoids, given by centre, half axes, angle and heights.
+        for x, y, across, along, angle, low, high, value in (
+            (24.0, -6.0, 6.0, 17.0, 0.28, -16.0, 24.0, w.grey * 0.97),
+            (10.5, 13.0, 8.6, 13.5, -0.3, -13.0, 21.0, w.grey * 0.95),
+            (14.0, -24.0, 5.2, 9.5, -0.3, -8.0, 30.0, w.grey),
+            (9.5, -24.0, 4.2, 12.0, -0.32, -6.0, 26.0, w.fluid),
+            (24.0, 36.0, 4.8, 15.0, 0.35, -12.0, 22.0, w.fluid),
+            (12.0, 4.0, 5.6, 33.0, 0.16, 10.0, 33.0, w.fluid),
+            (38.0, -2.0, 3.2, 16.0, 0.3, -36.0, -14.0, w.fluid),
+        ):
+            size = _section(z, low, high)
+            canvas.ellipse(side * x, y, across * size, along * size, value, angle=side * angle)
+    canvas.ellipse(0, 6, 1.6, 11 * _section(z, -20, 14), w.fluid)
+    canvas.ellipse(0, -29, 6, 4 * _section(z, -4, 32), w.white)
+    canvas.ellipse(0, 31, 11, 5 * _section(z, -2, 28), w.white)
+    if z < -8:
+        stem = step(z, -8, -14)
+        canvas.ellipse(0, 2, 20 * _section(z, -34, -6), 15 * _section(z, -34, -6), w.fluid)
+        canvas.ellipse(0, 12, 15 - 5 * step(z, -40, -60), 13.5 - 4 * step(z, -40, -60), w.white * 0.93, amount=stem)
+        canvas.ellipse(0, 27, 5 * _section(z, -52, -16), 3.6, w.fluid)
+    size = _section(z, -72, -12)
+    if size > 0.05:
         for side in (-1, 1):
-            canvas.ellipse(side * 22, 50, 25 * size, 21 * size, w.grey, amount=shown)
-            for leaf in range(5):
-                canvas.ellipse(
-                    side * 21,
-                    37 + 6.2 * leaf,
-                    19 * size,
-                    1.5,
-                    w.white,
-                    angle=side * (0.12 + 0.05 * leaf),
-                    amount=shown * 0.8,
-                )
-            canvas.ellipse(side * 14, 47, 9 * size, 8 * size, w.white, amount=shown)
-        canvas.ellipse(0, 54, 5.5, 13 * size, w.grey * 0.96, amount=shown)
+            canvas.ellipse(side * 21, 50, 27 * size, 23 * size, w.fluid * 0.9)
+            canvas.ellipse(side * 21, 50, 25.5 * size, 21.5 * size, w.grey)
+            for leaf in range(6):
+                height = (leaf - 2.5) * 6.3 * size
+                width = 20 * size * float(np.sqrt(1 - ((leaf - 2.5) / 3.4) ** 2))
+                canvas.ellipse(side * 22, 50 + height, width, 1.3, w.white, angle=side * 0.2, amount=0.85)
+            canvas.ellipse(side * 14, 48, 9 * size, 8 * size, w.white)
+        canvas.ellipse(0, 54, 5.5, 15 * size, w.grey * 0.96)
 
 
 def _paint_face(canvas: Canvas, z: float, w: Weighting) -> None:
@@ -277,10 +277,10 @@ def _paint_face(canvas: Canvas, z: float, w: Weighting) -> None:
         return
     shown = between(z, -58, -34, 8)
     for side in (-1, 1):
-        canvas.ellipse(side * 31, -74, 16, 19, w.fat, amount=shown)
-        canvas.ellipse(side * 31, -81, 11.8, 11.8, w.fluid * 0.95, amount=shown)
-        canvas.ellipse(side * 31, -91.5, 4.2, 1.9, w.muscle, amount=shown)
-        canvas.ellipse(side * 26, -60, 2.0, 13, w.muscle * 1.1, angle=-side * 0.35, amount=shown)
+        canvas.ellipse(side * 31, -64, 15, 20, w.fat, amount=shown)
+        canvas.ellipse(side * 31, -71, 11.6, 11.8, w.fluid * 0.95, amount=shown)
+        canvas.ellipse(side * 31, -80.5, 4.4, 1.8, w.muscle, amount=shown)
+        canvas.ellipse(side * 26, -50, 2.0, 13, w.muscle * 1.1, angle=-side * 0.35, amount=shown)
     for cell in range(4):
         canvas.ellipse(0, -84 + 9 * cell, 8.5, 3.6, 20, amount=between(z, -62, -36, 6))
     canvas.ellipse(0, -48, 13, 8, 20, amount=between(z, -60, -46, 5))

@@ -49,7 +49,7 @@ class Canvas:
     def __init__(self, x: Image, y: Image, background: float) -> None:
         self.x = x
         self.y = y
-        self.pixel = max(abs(float(x[0, 1] - x[0, 0])), abs(float(y[1, 0] - y[0, 0])), 1e-3)
+        self.pixel = max(min(abs(float(x[0, 1] - x[0, 0])), abs(float(y[1, 0] - y[0, 0]))), 1e-3)
         self.image: Image = np.full(x.shape, background, dtype=np.float32)
         # The unwarped axes, to find the window a small shape lies in.
         self._columns = x[x.shape[0] // 2]

@@ -95,9 +95,20 @@ class Thorax:
             self.vessels = np.concatenate([self.vessels, strands])
             self.vessel_radii = np.concatenate([self.vessel_radii, np.full(len(strands), 0.5)])
 
-    def slice_at(self, z: float, rows: int, columns: int, *, is_noisy: bool = True, has_vessels: bool = True) -> Image:
+    def slice_at(
+        self,
+        z: float,
+        rows: int,
+        columns: int,
+        *,
+        is_noisy: bool = True,
+        has_vessels: bool = True,
+        has_couch: bool = True,
+    ) -> Image:
         """Return one transverse slice in Hounsfield units, first row in front, first column at the right hand."""
         canvas = self._canvas(z, rows, columns)
+        if has_couch:
+            self._paint_couch(canvas, z)
         self._paint_wall(canvas, z)
         lungs = self._lungs(canvas, z)
         self._paint_abdomen(canvas, z)
@@ -163,11 +174,12 @@ class Thorax:
         # More photons are lost through shoulders and bone, so the noise grows there.
         return np.asarray(tiles * np.float32(11 + 6 * step(z, 60, 130)), dtype=np.float32)
 
+    def _paint_couch(self, canvas: Canvas, z: float) -> None:
+        bed = np.abs(canvas.y - (_BODY_B(z) + 16 - 26 * (canvas.x / 210) ** 2)) - 2.2
+        canvas.paint(canvas.cover(np.maximum(bed, np.abs(canvas.x) - 190)), -520.0)
+
     def _paint_wall(self, canvas: Canvas, z: float) -> None:
         a, b = _BODY_A(z), _BODY_B(z)
-        # The couch.
-        bed = np.abs(canvas.y - (b + 16 + (canvas.x / 210) ** 2 * -26)) - 2.2
-        canvas.paint(canvas.cover(np.maximum(bed, np.abs(canvas.x) - 190)), -520.0)
         across, along = np.abs(canvas.x) / np.float32(a), np.abs(canvas.y) / np.float32(b)
         # A superellipse of exponent 2.5: chests are squarer than ellipses.
         power = across * across * np.sqrt(across) + along * along * np.sqrt(along)
