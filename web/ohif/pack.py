@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 HERE = Path(__file__).resolve().parent
 PREFIX = "/ohif/"
 BOOT_SCRIPT = (
-    f'window.PUBLIC_URL = "{PREFIX}";\nfunction browserImportFunction(module) {{\n  return import(module);\n}}\n'
+    f'console.time("scriptToView");\nwindow.PUBLIC_URL = "{PREFIX}";\nfunction browserImportFunction(module) {{\n  return import(module);\n}}\n'
 )
 
 # ort: models for the marker tools, which come from a foreign host; sw: a service worker that loads a library from

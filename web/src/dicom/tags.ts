@@ -11,6 +11,8 @@ export const TAG = {
   ReferringPhysicianName: "00080090",
   StudyDescription: "00081030",
   SeriesDescription: "0008103E",
+  ErrorComment: "00000902",
+  OtherFailuresSequence: "0008119A",
   FailedSOPSequence: "00081198",
   ReferencedSOPSequence: "00081199",
   ReferencedSOPInstanceUID: "00081155",

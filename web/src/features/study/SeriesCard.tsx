@@ -44,7 +44,7 @@ function countText({ instanceCount, modality }: Series): string {
 function Thumbnail({ path, modality }: { path: string; modality: string }) {
   const [hasFailed, setFailed] = useState(false);
   return (
-    <div className="grid aspect-[4/3] place-items-center bg-black">
+    <div className="relative grid aspect-[4/3] place-items-center bg-black">
       {hasFailed ? (
         <span className="text-2xl font-semibold text-faint" aria-hidden>{modality || "?"}</span>
       ) : (
@@ -53,7 +53,7 @@ function Thumbnail({ path, modality }: { path: string; modality: string }) {
           alt=""
           loading="lazy"
           decoding="async"
-          className="size-full object-contain opacity-90 transition-opacity group-hover:opacity-100"
+          className="absolute inset-0 size-full object-contain opacity-90 transition-opacity group-hover:opacity-100"
           onError={() => setFailed(true)}
         />
       )}

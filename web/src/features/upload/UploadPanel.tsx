@@ -28,8 +28,8 @@ export function UploadPanel({ status, cancel, close, addFolder }: Props) {
       className="fixed right-4 bottom-12 z-40 flex max-h-[60vh] w-[27rem] flex-col overflow-hidden rounded-xl border border-line bg-panel shadow-2xl shadow-black/60"
     >
       <header className="flex items-center gap-2 py-2.5 pr-2 pl-4">
-        <h2 className="flex-1 font-semibold" role="status">
-          {isActive ? `Uploading ${(counts.stored + counts.refused + counts.failed + counts.skipped).toLocaleString("en")} of ${status.files.length.toLocaleString("en")}` : "Upload finished"}
+        <h2 className="flex-1 font-semibold">
+          <span role="status">{isActive ? `Uploading ${(counts.stored + counts.refused + counts.failed + counts.skipped).toLocaleString("en")} of ${status.files.length.toLocaleString("en")}` : "Upload finished"}</span>
         </h2>
         <button type="button" className="button button-quiet px-2!" aria-label="Add a folder" title="Add a folder" onClick={addFolder}>
           <FolderUp className="size-4" aria-hidden />

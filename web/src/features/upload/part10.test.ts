@@ -23,6 +23,11 @@ test("what has no DICM at its place is no DICOM file", () => {
   expect(readFileMeta(new TextEncoder().encode("DICM".repeat(50)).buffer.slice(1) as ArrayBuffer)).toBeUndefined();
 });
 
+test("a data set without preamble is a DICOM file, with or without meta information", () => {
+  expect(readFileMeta(new Uint8Array([8, 0, 5, 0, 67, 83, 0, 0]).buffer)).toEqual({ sopClassUid: "", sopInstanceUid: "" });
+  expect(readFileMeta(new Uint8Array(element(3, "UI", "1.2.3.45")).buffer)?.sopInstanceUid).toBe("1.2.3.45");
+});
+
 test("a file that ends inside its meta information is still a DICOM file", () => {
   const whole = file(element(2, "UI", "1.2.3"), element(3, "UI", "1.2.3.45"));
   expect(readFileMeta(whole.slice(0, whole.byteLength - 2))).toEqual({ sopClassUid: "1.2.3", sopInstanceUid: "" });

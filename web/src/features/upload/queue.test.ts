@@ -59,11 +59,36 @@ describe("the upload", () => {
   });
 
   test("tells why a file was refused, and only of that file", async () => {
-    const queue = new UploadQueue(async () => answer(["1.2.333"], ["1.2.334"]));
+    const queue = new UploadQueue(async (batch) => (batch.length > 1 ? answer(["1.2.333"], ["1.2.334"]) : answer([])));
     void queue.add([dicomFile("1.2.333"), dicomFile("1.2.334"), dicomFile("1.2.335")]);
     const status = await finished(queue);
     expect(status.files.map((file) => file.state)).toEqual(["stored", "refused", "failed"]);
     expect(status.files[1]?.reason).toBe("Its SOP class is not accepted");
+  });
+
+  test("sends files alone whose verdict is in doubt", async () => {
+    const sizes: number[] = [];
+    const queue = new UploadQueue(async (batch) => {
+      sizes.push(batch.length);
+      const uids = await Promise.all(batch.map(uidOf));
+      // The data sets of these files carry other UIDs than their file meta information.
+      return answer(
+        uids.filter((uid) => uid !== "1.2.334").map((uid) => `${uid}.9`),
+        uids.filter((uid) => uid === "1.2.334"),
+      );
+    });
+    void queue.add([dicomFile("1.2.333"), dicomFile("1.2.334"), dicomFile("1.2.335")]);
+    expect((await finished(queue)).files.map((file) => file.state)).toEqual(["stored", "refused", "stored"]);
+    expect(sizes).toEqual([3]);
+
+    const mixed = new UploadQueue(async (batch) => {
+      const uids = await Promise.all(batch.map(uidOf));
+      return answer(["1.2.333.9"].filter(() => uids.includes("1.2.333")), ["1.2.334.9"].filter(() => uids.includes("1.2.334")));
+    });
+    void mixed.add([dicomFile("1.2.333"), dicomFile("1.2.334")]);
+    const status = await finished(mixed);
+    expect(status.files.map((file) => file.state)).toEqual(["stored", "refused"]);
+    expect(status.sentBytes).toBe(status.sizeBytes);
   });
 
   test("tries again when the server is busy, not when it says no", async () => {

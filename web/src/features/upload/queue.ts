@@ -30,6 +30,8 @@ interface Waiting {
   entry: UploadFile;
   file: File;
   sopInstanceUid: string;
+  /** Goes in a request of its own, so that there is no doubt which verdict is its. */
+  isAlone: boolean;
 }
 
 const PARALLEL_BATCHES = 3;
@@ -115,7 +117,7 @@ export class UploadQueue {
     else if (isDirectory(meta)) this.settle(entry, "skipped", "A DICOMDIR: its images are uploaded, itself is not");
     else {
       this.sizeBytes += file.size;
-      this.waiting.push({ entry, file, sopInstanceUid: meta.sopInstanceUid });
+      this.waiting.push({ entry, file, sopInstanceUid: meta.sopInstanceUid, isAlone: false });
     }
   }
 
@@ -134,10 +136,11 @@ export class UploadQueue {
   private nextBatch(): Waiting[] {
     let size = 0;
     let count = 0;
-    for (const { file } of this.waiting) {
-      if (count === BATCH_FILES || (count > 0 && size + file.size > BATCH_BYTES)) break;
+    for (const { file, isAlone } of this.waiting) {
+      if (count === BATCH_FILES || (count > 0 && (isAlone || size + file.size > BATCH_BYTES))) break;
       size += file.size;
       count += 1;
+      if (isAlone) break;
     }
     return this.waiting.splice(0, count);
   }
@@ -166,12 +169,32 @@ export class UploadQueue {
     }
   }
 
-  private judge(batch: Waiting[], verdicts: Map<string, Verdict>): void {
-    for (const { entry, sopInstanceUid } of batch) {
-      // A file that names no instance cannot be found by name; in a batch of its own the verdict is its.
-      const verdict = verdicts.get(sopInstanceUid) ?? (batch.length === 1 ? [...verdicts.values()][0] : undefined);
+  /**
+   * Gives every file its verdict. The answer names instances by the data set's UID, which in odd files is not the one
+   * in front of it: what is left over is sent once more, alone, unless there is no doubt.
+   */
+  private judge(batch: Waiting[], verdicts: Verdict[]): void {
+    const named = new Map(verdicts.filter((each) => each.sopInstanceUid !== "").map((each) => [each.sopInstanceUid, each]));
+    const isNamed = ({ sopInstanceUid }: { sopInstanceUid: string }) => named.has(sopInstanceUid);
+    const uids = new Set(batch.map(({ sopInstanceUid }) => sopInstanceUid));
+    const leftVerdicts = verdicts.filter(({ sopInstanceUid }) => !uids.has(sopInstanceUid) || sopInstanceUid === "");
+    for (const { entry, sopInstanceUid } of batch.filter(isNamed)) {
+      const verdict = named.get(sopInstanceUid);
       if (verdict) this.settle(entry, verdict.outcome, verdict.reason);
-      else this.settle(entry, "failed", "The server's answer does not mention it");
+    }
+    const leftFiles = batch.filter((each) => !isNamed(each));
+    const [first] = leftVerdicts;
+    const areAlike = leftVerdicts.every(({ outcome, reason }) => outcome === first?.outcome && reason === first.reason);
+    for (const waiting of leftFiles) {
+      if (first && areAlike && leftVerdicts.length === leftFiles.length) {
+        this.settle(waiting.entry, first.outcome, first.reason);
+      } else if (batch.length > 1) {
+        this.progress([waiting], 0);
+        this.move(waiting.entry, "waiting");
+        this.waiting.push({ ...waiting, isAlone: true });
+      } else {
+        this.settle(waiting.entry, "failed", "The server's answer does not mention it");
+      }
     }
   }
 

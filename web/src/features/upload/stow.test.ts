@@ -15,11 +15,17 @@ test("each instance gets its own verdict", () => {
   const verdicts = readVerdicts({
     "00081199": { vr: "SQ", Value: [uid("1.1"), { ...uid("1.2"), "00081196": { vr: "US", Value: [0xb007] } }] },
     "00081198": { vr: "SQ", Value: [{ ...uid("1.3"), "00081197": { vr: "US", Value: [0xc001] } }] },
+    "0008119A": {
+      vr: "SQ",
+      Value: [{ "00081197": { vr: "US", Value: [0xc000] }, "00000902": { vr: "LO", Value: ["SOPInstanceUID is missing"] } }],
+    },
   });
-  expect(verdicts.get("1.1")).toEqual({ outcome: "stored", reason: "" });
-  expect(verdicts.get("1.2")?.reason).toContain("does not match");
-  expect(verdicts.get("1.3")).toMatchObject({ outcome: "refused" });
-  expect(verdicts.get("1.3")?.reason).toContain("damaged");
+  expect(verdicts).toEqual([
+    { sopInstanceUid: "1.1", outcome: "stored", reason: "" },
+    { sopInstanceUid: "1.2", outcome: "stored", reason: "Stored, though it does not match its SOP class" },
+    { sopInstanceUid: "1.3", outcome: "refused", reason: "Damaged, or an identifier is missing" },
+    { sopInstanceUid: "", outcome: "refused", reason: "SOPInstanceUID is missing" },
+  ]);
 });
 
 test("an unknown reason is told by its code", () => {

@@ -3,6 +3,8 @@ import { type Dataset, items, number, text } from "../../dicom/json";
 import { TAG } from "../../dicom/tags";
 
 export interface Verdict {
+  /** Empty for what did not get far enough to be named. */
+  sopInstanceUid: string;
   outcome: "stored" | "refused";
   /** A warning of something stored, or why it was refused. */
   reason: string;
@@ -26,23 +28,18 @@ export function stowBody(files: Blob[], boundary: string): StowBody {
   };
 }
 
-/** The answer's verdicts by SOP Instance UID. */
-export function readVerdicts(answer: Dataset): Map<string, Verdict> {
-  const verdicts = new Map<string, Verdict>();
-  for (const item of items(answer, TAG.ReferencedSOPSequence)) {
+export function readVerdicts(answer: Dataset): Verdict[] {
+  const stored = items(answer, TAG.ReferencedSOPSequence).map((item): Verdict => {
     const warning = number(item, TAG.WarningReason);
-    verdicts.set(text(item, TAG.ReferencedSOPInstanceUID), {
-      outcome: "stored",
-      reason: warning === undefined ? "" : warningText(warning),
-    });
-  }
-  for (const item of items(answer, TAG.FailedSOPSequence)) {
-    verdicts.set(text(item, TAG.ReferencedSOPInstanceUID), {
-      outcome: "refused",
-      reason: failureText(number(item, TAG.FailureReason) ?? 0),
-    });
-  }
-  return verdicts;
+    const reason = warning === undefined ? "" : warningText(warning);
+    return { sopInstanceUid: text(item, TAG.ReferencedSOPInstanceUID), outcome: "stored", reason };
+  });
+  const failures = [...items(answer, TAG.FailedSOPSequence), ...items(answer, TAG.OtherFailuresSequence)];
+  const refused = failures.map((item): Verdict => {
+    const reason = text(item, TAG.ErrorComment) || failureText(number(item, TAG.FailureReason) ?? 0);
+    return { sopInstanceUid: text(item, TAG.ReferencedSOPInstanceUID), outcome: "refused", reason };
+  });
+  return [...stored, ...refused];
 }
 
 /** PS3.18 Table I.2-2, and the ranges of PS3.4 Table B.2-1. */
@@ -54,7 +51,7 @@ export function failureText(reason: number): string {
   if (reason === 0xc122) return "Its transfer syntax is not accepted";
   if (reason >= 0xa700 && reason <= 0xa7ff) return "The server is out of resources";
   if (reason >= 0xa900 && reason <= 0xa9ff) return "It does not match its SOP class";
-  if (reason >= 0xc000 && reason <= 0xcfff) return "It cannot be understood: damaged, or an identifier is missing";
+  if (reason >= 0xc000 && reason <= 0xcfff) return "Damaged, or an identifier is missing";
   return `Refused (${code(reason)})`;
 }
 
