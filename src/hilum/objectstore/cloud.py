@@ -130,10 +130,10 @@ class ObjectStore:
             found = await obstore.get_ranges_async(
                 self._store, key, starts=[offset for offset, _ in wanted], lengths=[length for _, length in wanted]
             )
-        except BaseError as error:
-            with _translated():
-                # Stores answer a range beyond the end by an error of their own or by less.
-                if isinstance(error, NotFoundError) or await self._covers(key, wanted):
+        except (BaseError, OSError) as error:
+            # A range beyond the end is answered by less, or by an error that does not say so.
+            if await self._size(key) >= max(offset + length for offset, length in wanted):
+                with _translated():
                     raise
             raise CorruptData("a stored blob is shorter than recorded", code="short-blob") from error
         contents = iter(found)
@@ -161,9 +161,6 @@ class ObjectStore:
 
     async def close(self) -> None:
         """Nothing is held open between calls."""
-
-    async def _covers(self, key: str, ranges: Sequence[tuple[int, int]]) -> bool:
-        return await self._size(key) >= max(offset + length for offset, length in ranges)
 
     async def _size(self, key: str) -> int:
         with _translated():

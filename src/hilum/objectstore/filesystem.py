@@ -1,6 +1,6 @@
 """Blobs as files, durable before `put` returns."""
 # Paths are text here: path objects would cost as much as the system calls.
-# ruff: noqa: PTH103, PTH108, PTH116, PTH120
+# ruff: noqa: PTH103, PTH108, PTH112, PTH116, PTH120
 
 from __future__ import annotations
 
@@ -141,7 +141,9 @@ class FilesystemStore:
     def _ensure_directory(self, directory: str) -> None:
         """Make the directory and those above it durable, once per process and directory."""
         if directory in self._directories:
-            return
+            if os.path.isdir(directory):
+                return
+            self._directories.clear()  # someone has removed directories below us
         missing = [directory]
         while len(missing[-1]) > len(self._root):
             missing.append(os.path.dirname(missing[-1]))
