@@ -126,7 +126,10 @@ def _component_groups(name: str) -> dict[str, str] | None:
 
 
 def _date(raw: bytes, charset: Charset) -> Element:
-    if len(raw) == 8 and raw.isdigit() and b"01" <= raw[4:6] <= b"12" and b"01" <= raw[6:] <= b"28":
+    if len(raw) == 8 and raw.isdigit() and b"01" <= raw[4:6] <= b"12" and b"01" <= raw[6:] <= b"31":
+        day = raw[6:]
+        if day > b"28" and (raw[4:6] == b"02" or day == b"31"):
+            return _temporal("DA", raw)
         return {"vr": "DA", "Value": [raw.decode("ascii")]}
     return _temporal("DA", raw)
 
