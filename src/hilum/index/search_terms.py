@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
+    ColumnClause,
     ColumnElement,
     Integer,
     Numeric,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.elements import TableValuedColumn
 
 from hilum.archive.query import AttributePath
 from hilum.dicom.conditions import TEMPORAL_VRS
@@ -57,14 +59,18 @@ def terms_clause(terms: ColumnElement[Any], keys: Sequence[tuple[AttributePath, 
             nested.setdefault(path[0], []).append((path[1:], condition))
         else:
             member = _member(terms, path[0])
-            clauses.append(exists(select(literal_column("1")).where(value_clause(member, condition))))
+            clauses.append(_any(member, value_clause(member, condition)))
     for tag, item_keys in nested.items():
         item = _member(terms, tag)
-        clauses.append(exists(select(literal_column("1")).where(terms_clause(item, item_keys))))
+        clauses.append(_any(item, terms_clause(item, item_keys)))
     return and_(true(), *clauses)
 
 
-def _member(terms: ColumnElement[Any], tag: str) -> ColumnElement[Any]:
+def _any(member: TableValuedColumn[Any], clause: Clause) -> Clause:
+    return exists(select(literal_column("1")).select_from(member.scalar_alias).where(clause))
+
+
+def _member(terms: ColumnElement[Any], tag: str) -> TableValuedColumn[Any]:
     """Return the values of one tag as the column of a FROM element of its own."""
     members = terms.op("->", return_type=JSONB())(text_value(tag))
     return func.jsonb_array_elements(members, type_=JSONB()).column_valued(None)
@@ -147,13 +153,14 @@ def _group_clause(group: ColumnElement[Any], asked: str, *, is_literal: bool) ->
 def like_clause(column: ColumnElement[Any], pattern: str) -> Clause:
     """Return the condition that a column matches a pattern, with the range of an index when it has a fixed beginning.
 
-    The range is what a B-tree in C collation can use; LIKE alone could not, under row-level security.
+    The range is what a B-tree in C collation can use; LIKE alone could not, under row-level security. Text inside
+    JSON has neither index nor that collation.
     """
     prefix = pattern.split("*", 1)[0].split("?", 1)[0]
     if prefix == pattern:
         return column == text_value(pattern)
     clause: Clause = column.like(text_value(like_pattern(pattern)))
-    if prefix:
+    if prefix and isinstance(column, ColumnClause):
         clause = and_(column >= text_value(prefix), column < text_value(prefix + "\U0010ffff"), clause)
     return clause
 
