@@ -130,9 +130,18 @@ async def _message(parts: AsyncIterator[Part], boundary: str) -> AsyncIterator[b
     pending_bytes = 0
     is_first = True
     async for headers, content in parts:
-        pending.append(part_head(boundary, headers, is_first=is_first))
+        head = part_head(boundary, headers, is_first=is_first)
         is_first = False
+        pending.append(head)
+        pending_bytes += len(head)
         async for chunk in content:
+            if len(chunk) >= _JOIN_BELOW_BYTES:
+                # Large pieces are passed on as they are, without a copy.
+                yield b"".join(pending)
+                pending.clear()
+                pending_bytes = 0
+                yield chunk
+                continue
             pending.append(chunk)
             pending_bytes += len(chunk)
             if pending_bytes >= _JOIN_BELOW_BYTES:
