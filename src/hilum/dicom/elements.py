@@ -5,21 +5,21 @@ The loop in `_elements` is the hottest of the whole product; what is rare stands
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
 
 from hilum.dicom.charsets import DEFAULT_CHARSET, Charset, charset_of
 from hilum.dicom.damage import Damage, DamageKind
 from hilum.dicom.encodings import (
     AMBIGUOUS_VRS,
     LONG_VRS,
-    PIXEL_TAGS,
     Encoding,
     Kind,
     dictionary_vr,
     other_encoding,
-    private_vr,
 )
 from hilum.dicom.values import BINARY_VRS, Doubtful, Element
+from hilum.dicom.vr_choice import has_vr, known_vr, unambiguous_vr
 from hilum.kernel.errors import LimitExceeded
 from hilum.kernel.limits import MAX_DAMAGE_ENTRIES, MAX_ELEMENTS, MAX_SEQUENCE_DEPTH
 
@@ -34,10 +34,6 @@ _LONG: Final = int(Kind.LONG)
 _CHARACTER_SET: Final = int(Kind.CHARACTER_SET)
 _DELIMITER: Final = int(Kind.DELIMITER)
 _PIXEL_REPRESENTATION: Final = "00280103"
-_LUT_DESCRIPTOR: Final = "00283002"
-_LUT_DATA: Final = "00283006"
-_BITS_ALLOCATED: Final = "00280100"
-_WAVEFORM_BITS_ALLOCATED: Final = "54001004"
 
 
 class BulkLocation(NamedTuple):
@@ -59,6 +55,19 @@ class PixelElement(NamedTuple):
 
 class _Starved(Exception):
     """The window ends inside an element, the data set does not: come again with more bytes."""
+
+
+@dataclass(slots=True)
+class _Level:
+    """A data set or one item of a sequence while it is read: where it ends and what holds in it."""
+
+    end: int
+    encoding: Encoding
+    charset: Charset
+    attributes: Attributes
+    path: str = ""
+    depth: int = 0
+    is_delimited: bool = False
 
 
 class ElementReader:
@@ -115,7 +124,8 @@ class ElementReader:
                 return False
             self._check_encoding(window[start : start + 6])
         pixels = self.pixels
-        position = self._elements(window, start, end, self.encoding, self._charset, "", 0, self.attributes, False)
+        level = _Level(end, self.encoding, self._charset, self.attributes)
+        position = self._elements(window, start, level)
         self.position = base + position
         return self.pixels is not pixels or (self._is_complete and position >= end)
 
@@ -132,23 +142,14 @@ class ElementReader:
     def _check_encoding(self, head: bytes) -> None:
         """Trust the first element rather than the transfer syntax in whether VRs are explicit."""
         self._is_checked = True
-        if len(head) == 6 and _has_vr(head) == self.encoding.is_implicit:
+        if len(head) == 6 and has_vr(head) == self.encoding.is_implicit:
             self.encoding = other_encoding(self.encoding)
             self.flag(DamageKind.ENCODING_MISMATCH, "")
 
-    def _elements(
-        self,
-        window: bytes,
-        position: int,
-        end: int,
-        encoding: Encoding,
-        charset: Charset,
-        path: str,
-        depth: int,
-        attributes: Attributes,
-        is_delimited: bool,
-    ) -> int:
-        """Read elements into `attributes` up to `end`, a delimiter or pixel data, and return where that was."""
+    def _elements(self, window: bytes, position: int, level: _Level) -> int:
+        """Read elements up to the level's end, a delimiter or pixel data, and return where that was."""
+        end, encoding, charset, path, depth = level.end, level.encoding, level.charset, level.path, level.depth
+        attributes, is_delimited = level.attributes, level.is_delimited
         limit = min(end, self._size)
         width = encoding.head_width
         length_at = encoding.length_at
@@ -171,14 +172,12 @@ class ElementReader:
                     length = encoding.unpack_long(window, position + 8)[0]
                 elif kind == _CHARACTER_SET:
                     if start + length <= limit:
-                        charset = self._character_set(window[start : start + length], path, depth)
+                        charset = level.charset = self._character_set(window[start : start + length], path, depth)
                 else:
-                    marks = len(self.damage), len(self._pending), self._budget
+                    marks = len(self.damage), len(self._pending), self._budget - count
                     is_known = key in attributes
                     try:
-                        after = self._special(
-                            window, position, limit, end, encoding, charset, path, depth, attributes, is_delimited
-                        )
+                        after = self._special(window, position, level)
                     except _Starved:
                         self._rewind(marks, depth, last)
                         return position
@@ -195,19 +194,19 @@ class ElementReader:
                         last = key
                     continue
             stop = start + length
-            if key <= last:
-                self.flag(DamageKind.DUPLICATE if key in attributes else DamageKind.UNORDERED, path + key)
             if length > plain_limit or stop > limit:
-                marks = len(self.damage) - (key <= last), len(self._pending), self._budget
+                marks = len(self.damage), len(self._pending), self._budget - count
+                if key <= last:
+                    self.flag(DamageKind.DUPLICATE if key in attributes else DamageKind.UNORDERED, path + key)
                 try:
-                    position = self._value(
-                        window, start, length, end, encoding, charset, path, depth, attributes, key, vr
-                    )
+                    position = self._value(window, start, length, level, key, vr)
                 except _Starved:
                     self._rewind(marks, depth, last)
                     return position
                 last = key
                 continue
+            if key <= last:
+                self.flag(DamageKind.DUPLICATE if key in attributes else DamageKind.UNORDERED, path + key)
             last = key
             if length & 1:
                 self.flag(DamageKind.ODD_LENGTH, path + key)
@@ -236,7 +235,7 @@ class ElementReader:
         """Forget what was noted of an element that has to be read again; inside a sequence pass the signal on."""
         if depth:
             raise _Starved
-        del self.damage[max(marks[0], 0) :], self._pending[marks[1] :]
+        del self.damage[marks[0] :], self._pending[marks[1] :]
         self._budget = marks[2]
         self._last = last
 
@@ -248,32 +247,21 @@ class ElementReader:
             self._charset = charset
         return charset
 
-    def _special(
-        self,
-        window: bytes,
-        position: int,
-        limit: int,
-        end: int,
-        encoding: Encoding,
-        charset: Charset,
-        path: str,
-        depth: int,
-        attributes: Attributes,
-        is_delimited: bool,
-    ) -> int:
+    def _special(self, window: bytes, position: int, level: _Level) -> int:
         """Read one element that is not plain; return where it ended, or the complement of where to stop reading."""
+        end, encoding, path, attributes = level.end, level.encoding, level.path, level.attributes
         key, kind, _, vr = encoding[window[position : position + encoding.head_width]]
         if kind == Kind.DELIMITER:
-            return self._delimiter(key, position, path, depth, is_delimited)
+            return self._delimiter(key, position, path, level.is_delimited)
         start, length = position + 8, encoding.unpack_length(window, position + encoding.length_at)[0]
         if kind == Kind.BAD_VR:
-            start, length, vr = self._bad_vr(window, position, end, encoding, path, attributes, key)
+            start, length, vr = self._bad_vr(window, position, level, key)
         elif not encoding.is_implicit and vr in LONG_VRS:
             start += 4
-            if start > limit:
+            if start > min(end, self._size):
                 return self._cut_head(end, path)
             length = encoding.unpack_long(window, position + 8)[0]
-        if kind == Kind.PIXELS and not depth:
+        if kind == Kind.PIXELS and not level.depth:
             if self.pixels is None:
                 if encoding.is_implicit:
                     vr = "OB" if length == UNDEFINED_LENGTH else "OW" if vr in AMBIGUOUS_VRS else vr
@@ -287,13 +275,10 @@ class ElementReader:
                 if length == UNDEFINED_LENGTH:
                     vr = "SQ"
                 elif length < 0xFFFF or key[3] in "13579BDF":
-                    vr = _known_vr(key, attributes) or "UN"
+                    vr = known_vr(key, attributes) or "UN"
             elif kind == Kind.PRIVATE:
-                vr = _known_vr(key, attributes) or "UN"
-            is_unknown = kind == Kind.UNKNOWN
-            return self._value(
-                window, start, length, end, encoding, charset, path, depth, attributes, key, vr, is_unknown
-            )
+                vr = known_vr(key, attributes) or "UN"
+            return self._value(window, start, length, level, key, vr, kind == Kind.UNKNOWN)
         # Not kept: stray groups, group lengths, second pixel data.
         if length == UNDEFINED_LENGTH:
             return self._undefined(window, start, end, encoding, path + key)[1]
@@ -311,7 +296,7 @@ class ElementReader:
         self.flag(DamageKind.TRUNCATED, path)
         return end
 
-    def _delimiter(self, key: str, position: int, path: str, depth: int, is_delimited: bool) -> int:
+    def _delimiter(self, key: str, position: int, path: str, is_delimited: bool) -> int:
         """Item and sequence delimiters where an element is expected."""
         if key == "FFFEE00D" and is_delimited:
             return ~(position + 8)
@@ -321,27 +306,19 @@ class ElementReader:
             return ~position
         return position + 8
 
-    def _bad_vr(
-        self,
-        window: bytes,
-        position: int,
-        end: int,
-        encoding: Encoding,
-        path: str,
-        attributes: Attributes,
-        key: str,
-    ) -> tuple[int, int, str]:
+    def _bad_vr(self, window: bytes, position: int, level: _Level, key: str) -> tuple[int, int, str]:
         """Return start, length and VR of an element whose VR is none of the standard's.
 
         Two capital letters are a VR of the future or a mistake; those to come have 32 bit lengths (PS3.5 §7.1.2), which
         shows in two zero bytes. Anything else is an element written without VR, unless the VR is two zero bytes and
         the length then makes sense in 16 bits only.
         """
+        end, encoding = level.end, level.encoding
         short = encoding.unpack_length(window, position + 6)[0]
         long = encoding.unpack_long(window, position + 4)[0]
-        vr = _known_vr(key, attributes) or "UN"
-        if _has_vr(window[position : position + 6]):
-            self.flag(DamageKind.UNKNOWN_VR, path + key)
+        vr = known_vr(key, level.attributes) or "UN"
+        if has_vr(window[position : position + 6]):
+            self.flag(DamageKind.UNKNOWN_VR, level.path + key)
             if not short and position + 12 <= end:
                 if position + 12 > self._size:
                     raise _Starved
@@ -351,28 +328,17 @@ class ElementReader:
                         raise _Starved
                     return position + 12, future, vr
             return position + 8, short, vr
-        self.flag(DamageKind.MISSING_VR, path + key)
+        self.flag(DamageKind.MISSING_VR, level.path + key)
         if window[position + 4 : position + 6] == b"\0\0" and short:
             return position + 8, short, vr
         return position + 8, long, vr
 
     def _value(
-        self,
-        window: bytes,
-        start: int,
-        length: int,
-        end: int,
-        encoding: Encoding,
-        charset: Charset,
-        path: str,
-        depth: int,
-        attributes: Attributes,
-        key: str,
-        vr: str,
-        is_unknown: bool = False,
+        self, window: bytes, start: int, length: int, level: _Level, key: str, vr: str, is_unknown: bool = False
     ) -> int:
         """Read one value of any VR and length into `attributes`; return where it ended."""
-        own_path = path + key
+        end, encoding, attributes = level.end, level.encoding, level.attributes
+        own_path = level.path + key
         is_undefined = length == UNDEFINED_LENGTH
         if is_undefined and vr != "SQ" and encoding.is_implicit and dictionary_vr(int(key, 16)) is None:
             if start + 4 > self._size and start + 4 <= end:
@@ -380,7 +346,7 @@ class ElementReader:
             if window[start : start + 4] == encoding.item:
                 vr = "SQ"
         if vr == "SQ":
-            items, stop = self._sequence(window, start, length, end, encoding, charset, own_path, depth, is_unknown)
+            items, stop = self._sequence(window, start, length, level, own_path, is_unknown)
             attributes[key] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
             return stop
         if is_undefined:
@@ -392,7 +358,7 @@ class ElementReader:
             return end
         original_vr = vr
         if vr in AMBIGUOUS_VRS:
-            vr = _unambiguous_vr(key, vr, is_undefined, encoding, attributes)
+            vr = unambiguous_vr(key, vr, is_undefined, encoding, attributes)
         size = value_stop - start
         if stop > self._reach:
             raise _Starved
@@ -406,7 +372,7 @@ class ElementReader:
         if size & 1:
             self.flag(DamageKind.ODD_LENGTH, own_path)
         try:
-            attributes[key] = encoding.convert(key, vr)(raw, charset)
+            attributes[key] = encoding.convert(key, vr)(raw, level.charset)
         except Doubtful as doubt:
             attributes[key] = doubt.element
             self.flag(doubt.kind, own_path)
@@ -415,19 +381,11 @@ class ElementReader:
         return stop
 
     def _sequence(
-        self,
-        window: bytes,
-        start: int,
-        length: int,
-        end: int,
-        encoding: Encoding,
-        charset: Charset,
-        path: str,
-        depth: int,
-        is_unknown: bool,
+        self, window: bytes, start: int, length: int, level: _Level, path: str, is_unknown: bool
     ) -> tuple[list[Attributes], int]:
         """Read the items of one sequence; return them and where it ended."""
-        if depth >= MAX_SEQUENCE_DEPTH:
+        end, encoding = level.end, level.encoding
+        if level.depth >= MAX_SEQUENCE_DEPTH:
             raise LimitExceeded(
                 f"Sequences are nested more than {MAX_SEQUENCE_DEPTH} deep",
                 code="sequence-depth",
@@ -458,25 +416,22 @@ class ElementReader:
                     item_end = stop
                 item_encoding = encoding
                 head = window[position : position + 6]
-                if not (encoding.is_implicit or len(head) < 6 or _has_vr(head) or head[:4] == encoding.item_end):
+                if not (encoding.is_implicit or len(head) < 6 or has_vr(head) or head[:4] == encoding.item_end):
                     # Items of UN sequences are implicit by rule (PS3.5 §6.2.2), others by mistake.
                     item_encoding = other_encoding(encoding)
                     if not is_unknown and item_end - position >= 6:
                         self.flag(DamageKind.ENCODING_MISMATCH, f"{path}/{len(items)}")
-                attributes: Attributes = {}
-                item_path = f"{path}/{len(items)}/"
-                items.append(attributes)
-                position = self._elements(
-                    window,
-                    position,
+                inner = _Level(
                     item_end,
                     item_encoding,
-                    charset,
-                    item_path,
-                    depth + 1,
-                    attributes,
+                    level.charset,
+                    {},
+                    f"{path}/{len(items)}/",
+                    level.depth + 1,
                     is_delimited,
                 )
+                items.append(inner.attributes)
+                position = self._elements(window, position, inner)
                 if not is_delimited:
                     position = item_end
             elif tag == encoding.sequence_end:
@@ -532,44 +487,6 @@ class ElementReader:
                         except Doubtful as doubt:
                             owner[key] = doubt.element
                 del self._pending[mark:]
-
-
-def _has_vr(head: bytes) -> bool:
-    """Whether an element's first six bytes end in two capital letters."""
-    return 0x41 <= head[4] <= 0x5A and 0x41 <= head[5] <= 0x5A
-
-
-def _known_vr(key: str, attributes: Attributes) -> str | None:
-    """Return what the dictionaries say of a tag; a private one is known by its creator in the same item."""
-    if key[3] not in "13579BDF":
-        return dictionary_vr(int(key, 16))
-    if key[4:6] == "00":
-        return "LO" if key[6] != "0" else None
-    creator = attributes.get(f"{key[:4]}00{key[4:6]}", {}).get("Value")
-    if creator is None or len(creator) != 1 or not isinstance(creator[0], str):
-        return None
-    return private_vr(int(key, 16), creator[0])
-
-
-def _first_number(attributes: Attributes, key: str) -> Any:
-    values = attributes.get(key, {}).get("Value")
-    return values[0] if values and isinstance(values[0], int) else 0
-
-
-def _unambiguous_vr(key: str, vr: str, is_undefined: bool, encoding: Encoding, attributes: Attributes) -> str:
-    """Choose among the VRs the dictionary leaves open (PS3.5 §A.1, §8.1.2, §8.3, PS3.3 §C.11.1.1.1)."""
-    if vr == "US or SS":
-        return "US"
-    if key == _LUT_DATA:
-        return "US" if _first_number(attributes, _LUT_DESCRIPTOR) == 1 else "OW"
-    if key in PIXEL_TAGS and is_undefined:
-        return "OB"
-    if not encoding.is_implicit:
-        if key in PIXEL_TAGS:
-            return "OW" if _first_number(attributes, _BITS_ALLOCATED) > 8 else "OB"
-        if key.startswith("5400"):
-            return "OW" if _first_number(attributes, _WAVEFORM_BITS_ALLOCATED) > 8 else "OB"
-    return "OW"
 
 
 def _too_many_elements() -> LimitExceeded:

@@ -138,6 +138,14 @@ class TestRefused:
                 read_header(data_set, EXPLICIT_VR_LITTLE_ENDIAN)
             assert refusal.value.reason_code == "element-count"
 
+    def test_too_many_elements_in_windows_each_of_which_holds_few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(elements_module, "MAX_ELEMENTS", 20)
+        monkeypatch.setattr(header_module, "_WINDOW_BYTES", 64)
+        data_set = b"".join(explicit(0x00090000 | i, "LO", b"text") for i in range(1, 30))
+        with pytest.raises(LimitExceeded) as refusal:
+            read_header(memoryview(data_set), EXPLICIT_VR_LITTLE_ENDIAN)
+        assert refusal.value.reason_code == "element-count"
+
     def test_deflate_bomb_stops_at_the_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(header_module, "MAX_INFLATED_BYTES", 1_000_000)
         deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
