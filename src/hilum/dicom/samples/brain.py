@@ -50,6 +50,8 @@ class Head:
         self._folds = [smooth_noise(rng, side, 7.5) for _ in range(3)]
         self._warps = [smooth_noise(rng, side, 34) for _ in range(2)]
         self._grain = [smooth_noise(rng, side, 0.7) for _ in range(3)]
+        # The maps at the size of the slices asked for last, so that a series stretches them once.
+        self._stretched: tuple[list[Image], list[Image], list[Image]] | None = None
         around = rng.uniform(0, 2 * np.pi, lesions)
         self._lesions = np.column_stack(
             [
@@ -65,8 +67,7 @@ class Head:
         half = FIELD_OF_VIEW_MM / 2
         axes = (((np.arange(n) + 0.5) / n * 2 - 1) * half for n in (columns, rows))
         x, y = (np.ascontiguousarray(g, dtype=np.float32) for g in np.meshgrid(*axes))
-        folds = [enlarge(f, (rows, columns)) for f in self._folds]
-        warps = [enlarge(w, (rows, columns)) for w in self._warps]
+        folds, warps, grain = self._maps((rows, columns))
         canvas = Canvas(x + 1.6 * warps[0], y + 1.6 * warps[1], 0.0)
         # Two arcs of the same sine make the folds run on smoothly from slice to slice.
         fold = folds[0] * np.float32(np.cos(z / 9)) + folds[1] * np.float32(np.sin(z / 9)) + 0.4 * folds[2]
@@ -81,23 +82,20 @@ class Head:
                         float(lx), float(ly), float(np.sqrt(size)) * 1.2, float(np.sqrt(size)), weighting.lesion
                     )
         _paint_face(canvas, z, weighting)
-        return self._with_noise(canvas.image, z)
+        return _with_noise(canvas.image, grain, z)
 
     def volume(self, side: int, depth: int, weighting: Weighting) -> Image:
         """Return a block of `depth` slices of `side` pixels, lowest first."""
         heights = np.linspace(_LOWEST_MM - 38, _HIGHEST_MM + 30, depth)
         return np.stack([self.slice_at(float(z), side, side, weighting) for z in heights])
 
-    def _with_noise(self, image: Image, z: float) -> Image:
-        index = round(z * 4) % 89
-        shape = image.shape
-        real, imaginary = (
-            enlarge(np.roll(self._grain[(index + k) % 3], (17 * index, 29 * index), (0, 1)), (shape[0], shape[1]))
-            for k in (0, 1)
-        )
-        # A coil on the top of the head and the bias of its field; noise of a magnitude image is Rician.
-        ramp = np.linspace(1.08, 0.92, shape[0], dtype=np.float32)[:, None]
-        return np.asarray(np.hypot(image * ramp + 13 * real, 13 * imaginary), dtype=np.float32)
+    def _maps(self, shape: tuple[int, int]) -> tuple[list[Image], list[Image], list[Image]]:
+        if self._stretched is None or self._stretched[0][0].shape != shape:
+            folds, warps, grain = (
+                [enlarge(noise, shape) for noise in maps] for maps in (self._folds, self._warps, self._grain)
+            )
+            self._stretched = folds, warps, grain
+        return self._stretched
 
 
 def mr_instances(series: SeriesOf, head: Head, weighting: Weighting, slices: int, side: int) -> Iterator[Dataset]:
@@ -178,6 +176,15 @@ def head_study(study: StudyOf, number: int, weighting: Weighting) -> SeriesOf:
     return SeriesOf(
         study, number, "MR", weighting.name, "Hilum Imaging", "Sample MR 3T", "MR02", "BRAIN", "Brain routine"
     )
+
+
+def _with_noise(image: Image, grain: list[Image], z: float) -> Image:
+    index = round(z * 4) % 89
+    real, imaginary = (np.roll(grain[(index + k) % 3], (17 * index, 29 * index), (0, 1)) for k in (0, 1))
+    # The coil's field is uneven; noise of a magnitude image is Rician.
+    ramp = np.linspace(1.08, 0.92, image.shape[0], dtype=np.float32)[:, None]
+    signal = image * ramp + 13 * real
+    return np.asarray(np.sqrt(signal * signal + (13 * imaginary) ** 2), dtype=np.float32)
 
 
 def _section(z: float, lowest: float, highest: float) -> float:

@@ -144,13 +144,13 @@ def _head(
 
 
 def _chest(person: Person, visits: tuple[tuple[str, str, str], ...], seed: int, scale: Scale) -> Iterator[Dataset]:
-    thorax = Thorax(seed)
+    beam = radiograph.chest_beam(Thorax(seed), *scale.chest)
     for visit, (date, time, accession_number) in enumerate(visits):
         study = StudyOf(
             person, f"dx/{accession_number}", "Chest PA", date, time, accession_number, "Rossi^Giulia", "", "Chest PA"
         )
         series = SeriesOf(study, 1, "DX", "Chest PA", "Hilum Imaging", "Sample DX", "DX01", "CHEST", "Chest PA")
-        picture = radiograph.chest_radiograph(thorax, *scale.chest, seed=seed + 100 * visit)
+        picture = radiograph.chest_radiograph(beam, seed + 100 * visit)
         yield radiograph.chest_instance(series, picture)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import TypeAlias
 
 import numpy as np
@@ -18,7 +19,10 @@ def rng_of(seed: int, *salt: int) -> np.random.Generator:
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], feature: float) -> Image:
-    """Return periodic noise of zero mean and unit variance whose blobs measure about `feature` pixels."""
+    """Return noise of zero mean and unit variance whose blobs measure about `feature` pixels."""
+    if feature > 16 and min(shape) > 64:
+        # Coarse noise needs no fine grid.
+        return enlarge(smooth_noise(rng, (shape[0] // 3, shape[1] // 3), feature / 3), shape)
     spectrum = np.fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
     fy = np.fft.fftfreq(shape[0])[:, None]
     fx = np.fft.rfftfreq(shape[1])[None, :]
@@ -54,6 +58,14 @@ class Canvas:
         # The unwarped axes, to find the window a small shape lies in.
         self._columns = x[x.shape[0] // 2]
         self._rows = y[:, y.shape[1] // 2]
+
+    def window(self, cx: float, cy: float, a: float, b: float) -> Canvas:
+        """Return a part of the canvas; what is painted on it appears on the whole."""
+        at = _window(self._rows, cy, b), _window(self._columns, cx, a)
+        part = copy(self)
+        part.x, part.y, part.image = self.x[at], self.y[at], self.image[at]
+        part._rows, part._columns = self._rows[at[0]], self._columns[at[1]]
+        return part
 
     def cover(self, distance: Image) -> Image:
         """Return how much of each pixel lies inside a shape, from its signed distance in millimetres."""

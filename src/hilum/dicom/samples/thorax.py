@@ -37,6 +37,7 @@ _NOISE_SIDE: Final = 256
 _RIB_SPACING_MM: Final = 25.0
 _VERTEBRA_MM: Final = 25.0
 _SPINE_Y: Final = 46.0
+_DIAPHRAGM_TOP_MM: Final = -58.0
 
 # Half axes by height; z = 0 is the carina, feet below.
 _BODY_A = profile((-150, 158), (-60, 168), (40, 174), (100, 180), (150, 168))
@@ -223,6 +224,8 @@ class Thorax:
             shadow = canvas.ellipse_distance(20.0, -24.0, 68 * heart, 52 * heart, -0.5)
             centre = np.minimum(centre, shadow)
         lungs = inside * (1 - canvas.cover(centre))
+        if z > _DIAPHRAGM_TOP_MM:
+            return np.asarray(lungs)
         return np.asarray(lungs * canvas.cover((_diaphragm(canvas.x, canvas.y) - z).astype(np.float32)))
 
     def _paint_lungs(self, canvas: Canvas, lungs: Image, z: float) -> None:
@@ -243,10 +246,10 @@ class Thorax:
         canvas.paint(canvas.balls(self.vessels[near, :2], radii) * np.sqrt(lungs), 48.0)
 
     def _paint_abdomen(self, canvas: Canvas, z: float) -> None:
+        if z > _DIAPHRAGM_TOP_MM:
+            return
         dome = _diaphragm(canvas.x, canvas.y)
         below = canvas.cover((z - dome).astype(np.float32)) * canvas.cover(self._cavity(canvas, z) + 1.5)
-        if not below.any():
-            return
         canvas.paint(below, FAT + 6 * self._texture(z, canvas.image.shape, 9))
         texture = 4 * self._texture(z, canvas.image.shape, 7)
         liver = canvas.ellipse_distance(-52.0, -2.0, 88.0, 84.0, 0.12)
@@ -307,23 +310,24 @@ class Thorax:
     def _paint_ribs(self, canvas: Canvas, z: float) -> None:
         zc = min(z, 96.0)
         a, b, cy = _CAVITY_A(zc) + 6.0, _CAVITY_B(zc) + 6.5, _CAVITY_Y(zc)
-        radial = canvas.ellipse_distance(0.0, cy, a, b)
-        near = np.abs(radial) < 9
+        window = canvas.window(0.0, cy, a + 18, b + 18)
+        radial = window.ellipse_distance(0.0, cy, a, b)
         # From the spine (0) round the side to the breastbone (1).
-        round_ = np.arctan2(np.abs(canvas.x) / a, (canvas.y - cy) / b) / np.float32(np.pi)
+        round_ = np.arctan2(np.abs(window.x) / np.float32(a), (window.y - cy) / np.float32(b)) / np.float32(np.pi)
         drop = 118 * round_ * (0.72 + 0.28 * round_)
-        number = (124 - z - drop) / _RIB_SPACING_MM
+        number = (124 - z - drop) / np.float32(_RIB_SPACING_MM)
         nearest = np.rint(number)
-        dz = (number - nearest) * _RIB_SPACING_MM
-        distance = (np.hypot(dz / 6.6, (radial - 0.5) / 4.1) - 1) * 4.1
+        dz = (number - nearest) * np.float32(_RIB_SPACING_MM / 6.6)
+        across = (radial - np.float32(0.5)) * np.float32(1 / 4.1)
+        distance = (np.sqrt(dz * dz + across * across) - 1) * np.float32(4.1)
+        # Floating ribs end early; the others become cartilage in front.
         ends = np.where(nearest > 9, 0.62, np.where(nearest > 6, 0.86, 0.965))
-        outside = ~near | (nearest < 0) | (nearest > 11) | (round_ > ends) | (round_ < 0.08)
+        outside = (nearest < 0) | (nearest > 11) | (round_ > ends) | (round_ < 0.08)
         distance = np.where(outside, np.float32(9), distance)
         gristle = round_ > 0.76
-        distance = np.asarray(distance, dtype=np.float32)
-        canvas.paint(canvas.cover(distance), np.where(gristle, CARTILAGE, CORTEX - 60).astype(np.float32))
-        inner = canvas.cover(distance + np.float32(1.3)) * np.float32(0.9)
-        canvas.paint(inner, np.where(gristle, CARTILAGE, MARROW + 30).astype(np.float32))
+        window.paint(window.cover(distance), np.where(gristle, np.float32(CARTILAGE), np.float32(CORTEX - 60)))
+        inner = window.cover(distance + np.float32(1.3)) * np.float32(0.9)
+        window.paint(inner, np.where(gristle, np.float32(CARTILAGE), np.float32(MARROW + 30)))
 
     def _paint_spine(self, canvas: Canvas, z: float) -> None:
         phase = (z / _VERTEBRA_MM) % 1.0
