@@ -55,6 +55,11 @@ CONNECT_TIMEOUT_S = 10.0
 ASSOCIATE_TIMEOUT_S = 30.0
 # As requestor: how long a response may take. DCMTK and dcm4che: unlimited; pynetdicom 30 s; Orthanc 10 s.
 RESPONSE_TIMEOUT_S = 120.0
+# As storage SCU: bytes of a file read, and held, at a time; most instances are one such chunk.
+SEND_CHUNK_BYTES = 2 * MIB
+# How often an instance is sent that got no answer, and how long to wait before the next association.
+SEND_ATTEMPTS = 3
+SEND_RETRY_DELAY_S = 1.0
 # Command sets are small; DCMTK reads any length. PS3.7 gives no bound.
 MAX_COMMAND_SET_BYTES = 64 * KIB
 # Data sets of requests that are no C-STORE (identifiers and the like).

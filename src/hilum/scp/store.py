@@ -147,7 +147,7 @@ def _check_uids(request: CStoreRequest) -> Refusal | None:
 
 
 def _is_plausible(uid: str) -> bool:
-    return 0 < len(uid) <= MAX_UID_LENGTH and _UID_CHARACTERS.issuperset(uid)
+    return len(uid) <= MAX_UID_LENGTH and _UID_CHARACTERS.issuperset(uid) and all(uid.split("."))
 
 
 def _sendable(uid: str) -> str | None:

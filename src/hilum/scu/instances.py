@@ -1,0 +1,157 @@
+"""Files to send: what an association has to know of each, their bytes, and the contexts that carry them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+from hilum.dicom.header import read_header
+from hilum.dicom.part10 import read_file_meta
+from hilum.kernel.errors import HilumError, InvalidInput, Unavailable
+from hilum.kernel.limits import FILE_META_PREFIX_BYTES, MAX_PRESENTATION_CONTEXTS, SEND_CHUNK_BYTES
+from hilum.ul.primitives import ProposedContext
+
+# The SOP class and instance stand at the beginning of a data set; more is read only where they do not.
+_IDENTITY_BYTES = 2048
+
+
+class InstanceSource(Protocol):
+    """One DICOM file, wherever it lies."""
+
+    @property
+    def label(self) -> str:
+        """How it is named to people."""
+        ...
+
+    def open(self) -> IO[bytes]:
+        """Return its content as a binary stream; called from threads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingInstance:
+    """A file that can be sent: `data_set_offset` counts bytes from its start."""
+
+    source: InstanceSource
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    data_set_offset: int
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What its presentation context is for: SOP class and transfer syntax."""
+        return self.sop_class_uid, self.transfer_syntax_uid
+
+
+def read_outgoing(source: InstanceSource) -> OutgoingInstance:
+    """Return what has to be known of a file to send it. Blocks while it reads; meant for a thread.
+
+    The data set's own UIDs count; those of the file meta information stand in where it cannot be read so far.
+
+    Raises:
+        InvalidInput: the file is no DICOM file, or no SOP class or instance can be found in it.
+        Unavailable: the file cannot be read.
+
+    Reference: PS3.10 §7.1, PS3.4 §B.2
+    """
+    try:
+        with source.open() as stream:
+            prefix = stream.read(FILE_META_PREFIX_BYTES)
+            meta = read_file_meta(prefix)
+            data_set = prefix[meta.data_set_offset :]
+    except OSError as error:
+        raise Unavailable("the file cannot be read", code="file-read") from error
+    sop_class_uid = sop_instance_uid = ""
+    for length in (_IDENTITY_BYTES, FILE_META_PREFIX_BYTES):
+        try:
+            header = read_header(data_set[:length], meta.transfer_syntax_uid)
+        except HilumError:
+            break
+        sop_class_uid, sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
+        if sop_class_uid and sop_instance_uid:
+            break
+    sop_class_uid = sop_class_uid or meta.media_storage_sop_class_uid or ""
+    sop_instance_uid = sop_instance_uid or meta.media_storage_sop_instance_uid or ""
+    if not (_is_sendable(sop_class_uid) and _is_sendable(sop_instance_uid)):
+        raise InvalidInput("the file has no usable SOP Class UID and SOP Instance UID", code="missing-attribute")
+    if not _is_sendable(meta.transfer_syntax_uid):
+        raise InvalidInput("the file names no usable transfer syntax", code="invalid-uid")
+    return OutgoingInstance(source, sop_class_uid, sop_instance_uid, meta.transfer_syntax_uid, meta.data_set_offset)
+
+
+def _is_sendable(uid: str) -> bool:
+    """Return whether the text can stand in a UID field; whether it is a good UID is for the receiver to say."""
+    return 0 < len(uid) <= 64 and uid.isascii() and uid.isprintable()
+
+
+async def read_data_set(instance: OutgoingInstance) -> bytes | AsyncGenerator[bytes, None]:
+    """Return the data set's bytes: at once when they are few, else a generator that reads as they are sent.
+
+    Who gets a generator closes it.
+
+    Raises:
+        Unavailable: the file cannot be read.
+    """
+    stream, first = await asyncio.to_thread(_open_at, instance)
+    if stream is None:
+        return first
+    return _rest(stream, first)
+
+
+def _open_at(instance: OutgoingInstance) -> tuple[IO[bytes] | None, bytes]:
+    """Return the first chunk of the data set, and the stream unless that was all."""
+    try:
+        stream = instance.source.open()
+        try:
+            if stream.seekable():
+                stream.seek(instance.data_set_offset)
+            else:
+                stream.read(instance.data_set_offset)
+            first = stream.read(SEND_CHUNK_BYTES)
+        except BaseException:
+            stream.close()
+            raise
+    except OSError as error:
+        raise Unavailable("the file cannot be read", code="file-read") from error
+    if len(first) < SEND_CHUNK_BYTES:
+        stream.close()
+        return None, first
+    return stream, first
+
+
+async def _rest(stream: IO[bytes], chunk: bytes) -> AsyncGenerator[bytes, None]:
+    try:
+        while chunk:
+            # The next chunk is read while this one is written.
+            following = asyncio.ensure_future(asyncio.to_thread(stream.read, SEND_CHUNK_BYTES))
+            try:
+                yield chunk
+            finally:
+                chunk = await following
+    except OSError as error:
+        raise Unavailable("the file cannot be read", code="file-read") from error
+    finally:
+        stream.close()
+
+
+def plan_contexts(kinds: Sequence[tuple[str, str]]) -> list[list[ProposedContext]]:
+    """Return the presentation contexts for instances of these kinds, one list for each association needed.
+
+    Each SOP class and transfer syntax has a context of its own, so that the acceptor cannot choose a syntax the
+    instance is not in. An association holds 128 contexts at most; their ids are odd.
+
+    Reference: PS3.8 §9.3.2.2, PS3.4 §B.3
+    """
+    distinct = list(dict.fromkeys(kinds))
+    return [
+        [
+            ProposedContext(2 * index + 1, sop_class_uid, (transfer_syntax_uid,))
+            for index, (sop_class_uid, transfer_syntax_uid) in enumerate(
+                distinct[start : start + MAX_PRESENTATION_CONTEXTS]
+            )
+        ]
+        for start in range(0, len(distinct), MAX_PRESENTATION_CONTEXTS)
+    ]

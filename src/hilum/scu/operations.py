@@ -1,0 +1,71 @@
+"""Requests of this side and the responses they get."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+
+from hilum.dimse.command_set import violation
+from hilum.dimse.messages import Message, Request, Response
+from hilum.dimse.status import is_pending
+from hilum.kernel.errors import Unavailable
+from hilum.kernel.limits import RESPONSE_TIMEOUT_S
+from hilum.net.association import Association
+from hilum.ul.primitives import Buffer
+
+
+class Operations:
+    """Matches responses with requests on one association; its `MessageHandler`."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, asyncio.Future[Response]] = {}
+
+    async def invoke(
+        self,
+        association: Association,
+        context_id: int,
+        request: Request,
+        data_set: AsyncIterable[Buffer] | Buffer | None = None,
+    ) -> Response:
+        """Return the final response to a request.
+
+        Raises:
+            Unavailable: the association ended before it came, or it took longer than `RESPONSE_TIMEOUT_S` after the
+                request was sent; then the association is aborted.
+        """
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._waiting[request.message_id] = future
+        try:
+            await association.invoke(context_id, request, data_set)
+            async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+                return await future
+        except TimeoutError as error:
+            late = Unavailable("the peer does not answer", code="response-timeout")
+            association.abort(late)
+            raise late from error
+        finally:
+            del self._waiting[request.message_id]
+            # The association may have ended while the request was being written: then nobody asks for that any more.
+            if not future.cancel() and not future.cancelled():
+                future.exception()
+
+    def message(self, context_id: int, message: Message) -> None:
+        """Give a response to whoever waits for it.
+
+        Raises:
+            RemoteProtocolError: the peer asks something of a side that serves nothing.
+        """
+        if not isinstance(message, Response):
+            raise violation("a request came to a side that serves none", command=message.command_field.name)
+        future = self._waiting.get(message.message_id_being_responded_to)
+        if future is not None and not future.done() and not is_pending(message.status):
+            future.set_result(message)
+
+    def data_set(self, data: Buffer, is_last: bool) -> None:
+        """Pass over what comes with a response: neither Verification nor Storage has a data set there."""
+
+    def end(self) -> None:
+        """Fail what still waits."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(Unavailable("the association ended before the response", code="association-ended"))

@@ -1,0 +1,81 @@
+"""Whom to call, and the association to it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hilum.dicom.uids import APPLICATION_CONTEXT, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from hilum.kernel.errors import InvalidInput
+from hilum.kernel.limits import MAX_PDU_LENGTH_BYTES
+from hilum.net.association import Association, MessageHandler
+from hilum.net.requestor import open_association
+from hilum.ul.primitives import AssociateRequest, ProposedContext, UserInformation
+
+_MAX_AE_TITLE_LENGTH = 16
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An application entity and where it listens; with `tls` the connection is encrypted."""
+
+    ae_title: str
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Remote:
+        """Read "AE_TITLE@host:port"; an IPv6 address stands in brackets.
+
+        Raises:
+            InvalidInput: the text has another form, or a part is out of its range.
+        """
+        title, at, address = text.rpartition("@")
+        host, colon, port = address.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not (at and colon and host and port.isascii() and port.isdecimal()):
+            raise InvalidInput(f"{text!r} is not of the form AE_TITLE@host:port", code="remote")
+        if not 0 < int(port) <= _MAX_PORT:
+            raise InvalidInput(f"{port} is no port: 1 to {_MAX_PORT}", code="remote")
+        return cls(check_ae_title(title), host, int(port))
+
+
+def check_ae_title(text: str) -> str:
+    """Return the AE title without padding.
+
+    Raises:
+        InvalidInput: it is empty, longer than 16 characters, or has others than printable ASCII without backslash.
+
+    Reference: PS3.5 §6.2 (AE)
+    """
+    title = text.strip(" ")
+    if not 0 < len(title) <= _MAX_AE_TITLE_LENGTH:
+        raise InvalidInput(f"an AE title has 1 to 16 characters, not {len(title)}", code="ae-title")
+    if not all(" " <= each <= "~" and each != "\\" for each in title):
+        raise InvalidInput("an AE title has printable ASCII characters only", code="ae-title")
+    return title
+
+
+async def call(
+    remote: Remote, calling_ae_title: str, contexts: Sequence[ProposedContext], handler: MessageHandler
+) -> Association:
+    """Return an association with the remote for the contexts proposed.
+
+    Raises:
+        Unavailable, Forbidden, RemoteProtocolError: as `open_association`.
+    """
+    request = AssociateRequest(
+        called_ae_title=remote.ae_title,
+        calling_ae_title=calling_ae_title,
+        application_context_name=APPLICATION_CONTEXT,
+        presentation_contexts=tuple(contexts),
+        user_information=UserInformation(
+            max_pdu_length=MAX_PDU_LENGTH_BYTES,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+        ),
+    )
+    return await open_association(remote.host, remote.port, request, handler, tls=remote.tls)
