@@ -9,7 +9,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hilum.app.archive import Archive, open_archive
@@ -21,7 +20,7 @@ from hilum.app.settings import Settings
 from hilum.app.sources import Source, Unreadable, find_sources
 from hilum.archive.model import IngestStatus, Origin, OriginKind
 from hilum.archive.query import Level, Query
-from hilum.cli.options import ConfigOption, DataOption, settings_from
+from hilum.cli.options import ConfigOption, DataOption, progress_bar, settings_from
 from hilum.kernel.errors import InvalidInput
 
 
@@ -57,7 +56,7 @@ def import_(
     async def work() -> ImportReport:
         sources = _look(list(paths))
         async with _opened(settings) as archive:
-            with _progress() as bar:
+            with progress_bar() as bar:
                 task = bar.add_task("storing", total=len(sources), rate="")
 
                 def show(report: ImportReport) -> None:
@@ -96,7 +95,7 @@ def demo(
             tenant_id = archive.tenant.tenant_id
             if if_empty and await archive.index.count(tenant_id, Query(Level.STUDY)):
                 return None
-            with _progress() as bar:
+            with progress_bar() as bar:
                 task = bar.add_task("sample studies", total=None, rate="")
                 return await store_samples(
                     archive.store, tenant_id, small=small,
@@ -119,17 +118,6 @@ def _look(paths: list[Path]) -> list[Source | Unreadable]:
             if len(found) % 500 == 0:
                 status.update(f"looking for files: {len(found):,}")
     return found
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, highlight=False),
-    )
 
 
 def _tell(report: ImportReport) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hilum.app.settings import Settings, load_settings
 from hilum.observe.logs import configure_logs
@@ -22,3 +24,15 @@ def settings_from(config: Path | None, **overrides: Any) -> Settings:
     settings = load_settings(config, overrides={name.replace("__", "."): value for name, value in overrides.items()})
     configure_logs(level=settings.log.level, style=settings.log.style)
     return settings
+
+
+def progress_bar() -> Progress:
+    """Return a bar on standard error with count, the task's field `rate`, and the remaining time."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, highlight=False),
+    )
