@@ -67,9 +67,10 @@ class Reception:
         self._threads = threads
         self._make_meta = make_meta
         syntax = transfer_syntax(transfer_syntax_uid)
-        # A few deflated bytes may inflate to millions: that is no work for the event loop.
+        # A few deflated bytes may inflate to millions, a few kilobytes hold thousands of fragments: no work for the
+        # event loop.
+        self._is_deflated, self._is_encapsulated = syntax.is_deflated, syntax.is_encapsulated
         self._next_look = _NEVER if syntax.is_deflated else _FIRST_LOOK_BYTES
-        self._parses_in_thread = syntax.is_deflated or syntax.is_encapsulated
         self._reader = HeaderReader(transfer_syntax_uid)
         self._is_header_read = False
         self._buffer = bytearray()
@@ -134,7 +135,8 @@ class Reception:
             raise InvalidInput("there is no data set", code="empty-data-set")
         if self._spill is not None:
             return await self._in_thread(self._read_spilled, self._spill)
-        if self.size_bytes <= LOOP_PARSE_BYTES if self._parses_in_thread else self._is_header_read:
+        is_short = self.size_bytes <= LOOP_PARSE_BYTES and not self._is_deflated
+        if is_short or (self._is_header_read and not self._is_encapsulated):
             return self._reader.finish(self._buffer)
         return await self._in_thread(self._reader.finish, self._buffer)
 

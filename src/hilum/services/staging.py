@@ -11,7 +11,7 @@ import errno
 import fcntl
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -167,8 +167,9 @@ async def repair_staging(staging_root: Path, blobs: BlobStore, index: InstanceIn
 
 
 def _directories(root: Path) -> list[Path]:
+    """Return the staging directories below the root; what has no claims file is not ours to touch."""
     with translated():
-        return [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+        return [path.parent for path in root.glob(f"*/{_CLAIMS}")]
 
 
 async def _repair(directory: Path, blobs: BlobStore, index: InstanceIndex, clock: Clock) -> tuple[int, int, bool]:
@@ -226,13 +227,12 @@ def _try_lock(directory: Path) -> int | None:
 
 def _remove(directory: Path) -> None:
     """Remove a locked directory of which nothing is needed any more; the lock goes last."""
-    names: Iterable[Path] = sorted(directory.iterdir(), key=lambda path: path.name == _LOCK)
-    for path in names:
-        path.unlink()
+    for path in (*directory.glob(f"*{_SPILL_SUFFIX}"), directory / _CLAIMS, directory / _LOCK):
+        path.unlink(missing_ok=True)
     try:
         directory.rmdir()
     except OSError as error:
-        # A worker with the same name started in this moment and is making itself at home.
+        # A worker with the same name is starting at this moment, or someone keeps files of his own here.
         if error.errno != errno.ENOTEMPTY:
             raise
 

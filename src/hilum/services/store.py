@@ -271,7 +271,7 @@ class StoreService:
             await asyncio.sleep(STAGING_SWEEP_INTERVAL_S)
             try:
                 await self._repair()
-            except Unavailable:
+            except HilumError:
                 continue  # the parts that do not answer are watched elsewhere; the next round will do
 
     async def _repair(self) -> None:

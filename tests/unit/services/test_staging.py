@@ -160,6 +160,15 @@ class TestRepair:
         assert list((tmp_path / "staging").iterdir()) == []
         await blobs.close()
 
+    async def test_what_is_no_staging_directory_is_not_touched(self, tmp_path: Path) -> None:
+        (tmp_path / "staging" / "postgres").mkdir(parents=True)
+        kept = tmp_path / "staging" / "postgres" / "PG_VERSION"
+        kept.write_text("18")
+        blobs, clock = FilesystemStore(tmp_path / "blobs"), SteppedClock()
+        assert await repair_staging(tmp_path / "staging", blobs, MemoryIndex(), clock) == (0, 0)
+        assert list((tmp_path / "staging").rglob("*")) == [kept.parent, kept]
+        await blobs.close()
+
     async def test_a_root_that_is_not_there_has_nothing_to_repair(self, tmp_path: Path) -> None:
         blobs = FilesystemStore(tmp_path / "blobs")
         assert await repair_staging(tmp_path / "no", blobs, MemoryIndex(), SteppedClock()) == (0, 0)
