@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilum.dicom.matching import Fuzzy, Single, Universal, matches, normalise_name, parse_condition, value_matches
+from hilum.dicom.matching import (
+    Fuzzy,
+    Single,
+    Universal,
+    Wildcard,
+    matches,
+    normalise_name,
+    parse_condition,
+    value_matches,
+)
 from hilum.dicom.temporal import temporal_interval
 from hilum.kernel.errors import InvalidInput
 
@@ -120,3 +130,8 @@ def test_less_precision_covers_a_longer_interval_that_holds_the_shorter(moment: 
         assert outer[0] <= inner[0] <= inner[1] <= outer[1]
     last = temporal_interval("DT", whole)
     assert last is not None and last[1] - last[0] < timedelta(microseconds=1)
+
+
+@given(st.text(alphabet="ab*?", max_size=8), st.text(alphabet="ab", max_size=8))
+def test_a_pattern_means_what_the_shell_means_by_it(pattern: str, text: str) -> None:
+    assert value_matches("LO", text, Wildcard(pattern)) == fnmatchcase(text, pattern)

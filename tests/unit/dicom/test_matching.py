@@ -235,6 +235,9 @@ class TestWildcard:
             ("%*", "x", False),
             ("a\\*", "a\\b", True),
             ("a*z", "a\nz", True),
+            ("*ab*abc", "abababc", True),
+            ("a*b?d*", "axbxbcd", True),
+            ("*a" * 40 + "*b", "a" * 2000, False),
         ],
     )
     def test_asterisk_is_any_run_and_question_mark_is_one_character(

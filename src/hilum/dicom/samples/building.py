@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,6 @@ class StudyOf:
     time: str
     accession_number: str
     referring_physician: str = "Hartmann^Eva^^Dr."
-    age: str = ""
     requested_procedure: str = ""
 
     @property
@@ -61,8 +60,6 @@ class SeriesOf:
     station: str
     body_part: str = ""
     protocol: str = ""
-    laterality: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def uid(self) -> str:
@@ -114,15 +111,13 @@ def new_instance(series: SeriesOf, sop_class_uid: str, number: int) -> Dataset:
     ds.IssuerOfPatientID = "HILUM-SAMPLES"
     ds.PatientBirthDate = person.birth_date
     ds.PatientSex = person.sex
-    ds.PatientAge = study.age or _age(person.birth_date, study.date)
+    ds.PatientAge = _age(person.birth_date, study.date)
     ds.DeviceSerialNumber = "SAMPLE-0001"
     ds.SoftwareVersions = "Hilum samples 1"
     if series.body_part:
         ds.BodyPartExamined = series.body_part
     if series.protocol:
         ds.ProtocolName = series.protocol
-    if series.laterality is not None:
-        ds.Laterality = series.laterality
     ds.StudyInstanceUID = study.uid
     ds.SeriesInstanceUID = series.uid
     ds.StudyID = study.accession_number[-4:]
@@ -137,8 +132,6 @@ def new_instance(series: SeriesOf, sop_class_uid: str, number: int) -> Dataset:
         ds.PerformedProcedureStepID = f"PPS{study.accession_number[-4:]}"
         ds.PerformedProcedureStepStartDate = study.date
         ds.PerformedProcedureStepStartTime = study.time
-    for keyword, value in series.extra.items():
-        setattr(ds, keyword, value)
     return ds
 
 

@@ -147,7 +147,7 @@ def _chest(person: Person, visits: tuple[tuple[str, str, str], ...], seed: int, 
     beam = radiograph.chest_beam(Thorax(seed), *scale.chest)
     for visit, (date, time, accession_number) in enumerate(visits):
         study = StudyOf(
-            person, f"dx/{accession_number}", "Chest PA", date, time, accession_number, "Rossi^Giulia", "", "Chest PA"
+            person, f"dx/{accession_number}", "Chest PA", date, time, accession_number, "Rossi^Giulia", "Chest PA"
         )
         series = SeriesOf(study, 1, "DX", "Chest PA", "Hilum Imaging", "Sample DX", "DX01", "CHEST", "Chest PA")
         picture = radiograph.chest_radiograph(beam, seed + 100 * visit)

@@ -82,7 +82,6 @@ def _shared_groups(slices: int, rows: int, columns: int) -> Dataset:
     return _with(
         PixelMeasuresSequence=Sequence([measures]),
         PlaneOrientationSequence=Sequence([_with(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]),
-        SegmentIdentificationSequence=Sequence([_with(ReferencedSegmentNumber=1)]),
     )
 
 
@@ -98,6 +97,7 @@ def _frame_groups(image_uid: str, position: int, z: float, rows: int, columns: i
     return _with(
         DerivationImageSequence=Sequence([derivation]),
         FrameContentSequence=Sequence([_with(DimensionIndexValues=[1, position])]),
+        SegmentIdentificationSequence=Sequence([_with(ReferencedSegmentNumber=1)]),
         PlanePositionSequence=Sequence([_with(ImagePositionPatient=image_position(z, rows, columns))]),
     )
 

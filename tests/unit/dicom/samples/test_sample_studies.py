@@ -13,6 +13,9 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
+from hilum.dicom.header import read_header
+from hilum.dicom.native_xml import native_xml
+from hilum.dicom.part10 import read_file_meta
 from hilum.dicom.samples import SampleInstance, ct_series, sample_studies
 from hilum.dicom.samples.documents import one_page_pdf
 from hilum.dicom.samples.thorax import Nodule, Thorax
@@ -248,3 +251,12 @@ def test_dciodvfy_finds_no_error(
         path.write_bytes(files[uid])
         done = subprocess.run([str(DCIODVFY), path], capture_output=True, text=True, timeout=60, check=False)
         assert "Error" not in done.stderr, done.stderr
+
+
+def test_our_own_reader_finds_nothing_odd_in_them(instances: list[SampleInstance], data_sets: list[Dataset]) -> None:
+    for instance, ds in zip(instances, data_sets, strict=True):
+        meta = read_file_meta(instance.part10)
+        header = read_header(instance.part10[meta.data_set_offset :], meta.transfer_syntax_uid)
+        assert header.damage == ()
+        assert header.text("PatientName") == str(ds.PatientName)
+        native_xml(header.attributes)
