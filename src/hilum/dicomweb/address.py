@@ -9,6 +9,7 @@ from starlette.requests import Request
 from hilum.kernel.errors import InvalidInput
 from hilum.kernel.limits import MAX_UID_LENGTH
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _UID_CHARACTERS = frozenset("0123456789.")
 
 
@@ -34,8 +35,20 @@ class Target:
 
 
 def base_url(request: Request) -> str:
-    """Return the absolute address under which the client reached this service, without a slash at the end."""
-    return f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+    """Return the absolute address under which the client reached this service, without a slash at the end.
+
+    Some clients (dicomweb-client) leave the port out of the Host header. Where that header is the very address of the
+    socket the request came in by, nothing stands between, so the socket's port is the right one.
+    """
+    authority = request.url.netloc
+    server = request.scope.get("server")
+    if (
+        server is not None
+        and authority == server[0]
+        and server[1] not in (None, _DEFAULT_PORTS.get(request.url.scheme))
+    ):
+        authority = f"{authority}:{server[1]}"
+    return f"{request.url.scheme}://{authority}{request.scope.get('root_path', '')}"
 
 
 def target_of(request: Request) -> Target:
