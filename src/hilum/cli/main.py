@@ -9,10 +9,6 @@ import cyclopts
 from rich.console import Console
 
 from hilum import __version__
-from hilum.cli.accounts import token_app, user_app
-from hilum.cli.archive import demo, import_
-from hilum.cli.dimse import echo, send
-from hilum.cli.serve import serve
 from hilum.kernel.errors import HilumError
 
 app = cyclopts.App(
@@ -21,17 +17,25 @@ app = cyclopts.App(
     version=__version__,
     help_format="markdown",
 )
-app.command(serve)
-app.command(import_, name="import")
-app.command(demo)
-app.command(send)
-app.command(echo)
-app.command(token_app)
-app.command(user_app)
+_VERBS = {
+    "serve": "hilum.cli.serve:serve",
+    "import": "hilum.cli.archive:import_",
+    "demo": "hilum.cli.archive:demo",
+    "send": "hilum.cli.dimse:send",
+    "echo": "hilum.cli.dimse:echo",
+    "token": "hilum.cli.accounts:token_app",
+    "user": "hilum.cli.accounts:user_app",
+}
+for _name, _path in _VERBS.items():
+    app.command(_path, name=_name)  # named, not imported: each verb loads only what it needs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("--help", "-h"):
+        for name in _VERBS:
+            _ = app[name]  # imported, so that the list of verbs shows what each is for
     try:
         result = app(arguments, result_action="return_value")
     except HilumError as error:
