@@ -65,6 +65,12 @@ def test_taken_port_is_named(hilum: RunningHilum, tmp_path: Path) -> None:
     assert f"port {port}" in done.stderr
 
 
+def test_second_server_on_the_same_port_is_refused(hilum: RunningHilum, tmp_path: Path) -> None:
+    done = _verb("serve", "--data", str(tmp_path / "data"), "--http-port", str(hilum.http_port), "--dicom-port", "0")
+    assert done.returncode == 1
+    assert f"port {hilum.http_port}" in done.stderr
+
+
 def test_import_beside_a_running_server_stores_reports_and_can_be_run_again(hilum: RunningHilum, study: Path) -> None:
     done = hilum.hilum("import", str(study))
     assert done.returncode == 1  # two files were refused

@@ -68,6 +68,16 @@ def bind_socket(host: str, port: int, *, is_shared: bool) -> socket.socket:
     return bound
 
 
+def reserve_port(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps a port for our workers, which bind it too; it never listens.
+
+    Raises:
+        Unavailable: another program listens there, another Hilum included: two must not share one port by accident.
+    """
+    bind_socket(host, port, is_shared=False).close()
+    return bind_socket(host, port, is_shared=True)
+
+
 def can_share_ports() -> bool:
     """Return whether several processes may bind one port here."""
     return hasattr(socket, "SO_REUSEPORT")

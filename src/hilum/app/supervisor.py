@@ -20,7 +20,7 @@ from typing import Any
 
 from hilum.app.bootstrap import FirstStart, prepare_archive
 from hilum.app.database import Database
-from hilum.app.launch import LaunchOrder, bind_socket, can_share_ports, port_of
+from hilum.app.launch import LaunchOrder, port_of, reserve_port
 from hilum.app.settings import Settings
 from hilum.kernel.errors import HilumError, Unavailable
 from hilum.observe.logs import get_logger
@@ -75,10 +75,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         settings = self._settings
-        is_shared = settings.workers > 1 or can_share_ports()
-        # Held but never listened on: keeps the ports ours while workers come and go.
-        http = bind_socket(settings.http.host, settings.http.port, is_shared=is_shared)
-        dicom = bind_socket(settings.dicom_host, settings.dicom.port, is_shared=is_shared)
+        http = reserve_port(settings.http.host, settings.http.port)
+        dicom = reserve_port(settings.dicom_host, settings.dicom.port)
         try:
             async with Database(settings) as database:
                 first_start = await prepare_archive(settings, database)
