@@ -86,9 +86,7 @@ async def test_other_content_is_refused_when_the_policy_keeps(index: PostgresInd
     assert (await index.find_instances(tenant_id, "1.2.1", None, "1.2.1.1.1"))[0].blob == old.blob
 
 
-@pytest.mark.parametrize(
-    ("policy", "last"), [(REPLACE, IngestStatus.REPLACED), (KEEP, IngestStatus.REFUSED)]
-)
+@pytest.mark.parametrize(("policy", "last"), [(REPLACE, IngestStatus.REPLACED), (KEEP, IngestStatus.REFUSED)])
 async def test_one_batch_may_carry_an_instance_several_times(
     index: PostgresIndex, tenant_id: int, policy: DuplicatePolicy, last: IngestStatus
 ) -> None:
@@ -110,9 +108,7 @@ async def test_a_study_stays_with_its_patient_and_the_stranger_is_flagged(
     assert await rows(database.app_address(), tenant_id, "SELECT identity FROM patient") == [("P1\\",)]
 
 
-async def test_what_the_first_instance_left_out_is_taken_from_a_later_one(
-    index: PostgresIndex, tenant_id: int
-) -> None:
+async def test_what_the_first_instance_left_out_is_taken_from_a_later_one(index: PostgresIndex, tenant_id: int) -> None:
     await index.ingest(tenant_id, [draft(PatientName="", AccessionNumber="", StudyDescription="Thorax")], REPLACE)
     later = draft(
         series="1.2.1.2", instance="1.2.1.2.1", AccessionNumber="A-1", PatientName="Doe^Jane", StudyDescription="Other"
@@ -124,12 +120,8 @@ async def test_what_the_first_instance_left_out_is_taken_from_a_later_one(
     assert study["00081030"]["Value"] == ["Thorax"]
 
 
-async def test_patients_without_an_id_are_not_taken_for_one(
-    index: PostgresIndex, tenant_id: int
-) -> None:
-    await index.ingest(
-        tenant_id, [draft(PatientID=""), draft("1.2.2", "1.2.2.1", "1.2.2.1.1", PatientID="")], REPLACE
-    )
+async def test_patients_without_an_id_are_not_taken_for_one(index: PostgresIndex, tenant_id: int) -> None:
+    await index.ingest(tenant_id, [draft(PatientID=""), draft("1.2.2", "1.2.2.1", "1.2.2.1.1", PatientID="")], REPLACE)
     assert await index.count(tenant_id, Query(Level.PATIENT)) == 2
 
 
@@ -173,9 +165,7 @@ async def test_workers_racing_for_the_same_study_and_instances_all_succeed(
             assert len(await one.find_instances(tenant_id, study)) == 16
 
 
-async def test_workers_racing_with_other_content_keep_every_version(
-    database: EmbeddedPostgres, tenant_id: int
-) -> None:
+async def test_workers_racing_with_other_content_keep_every_version(database: EmbeddedPostgres, tenant_id: int) -> None:
     address = database.app_address()
     async with open_index(address) as one, open_index(address) as two:
         for n in range(5):
@@ -188,9 +178,7 @@ async def test_workers_racing_with_other_content_keep_every_version(
     assert len(await rows(address, tenant_id, "SELECT FROM instance_version")) == 5
 
 
-async def test_text_the_database_cannot_hold_is_taken_in_all_the_same(
-    index: PostgresIndex, tenant_id: int
-) -> None:
+async def test_text_the_database_cannot_hold_is_taken_in_all_the_same(index: PostgresIndex, tenant_id: int) -> None:
     odd = draft(StudyDescription="a\0b", PatientID="P\0X", PatientName="D\0oe^Jane")
     assert statuses(await index.ingest(tenant_id, [odd], REPLACE)) == [IngestStatus.STORED]
     (study,) = [s async for s in index.search(tenant_id, Query(Level.STUDY, include=None))]
@@ -203,9 +191,7 @@ async def test_values_of_any_size_are_taken_in(index: PostgresIndex, tenant_id: 
     assert statuses(await index.ingest(tenant_id, [huge], REPLACE)) == [IngestStatus.STORED]
 
 
-async def test_nothing_of_a_batch_remains_when_one_row_cannot_be_written(
-    index: PostgresIndex, tenant_id: int
-) -> None:
+async def test_nothing_of_a_batch_remains_when_one_row_cannot_be_written(index: PostgresIndex, tenant_id: int) -> None:
     broken = draft(instance="1.2.1.1.2", blob_key="broken\0key")
     with pytest.raises(Unavailable):
         await index.ingest(tenant_id, [draft(), broken], REPLACE)

@@ -138,9 +138,7 @@ async def test_tenants_alternating_on_the_same_connections_see_their_own_alone(
     assert mine[0].instance_key != theirs[0].instance_key
 
 
-async def test_blob_keys_of_all_tenants_are_known(
-    index: PostgresIndex, tenant_id: int, other_tenant_id: int
-) -> None:
+async def test_blob_keys_of_all_tenants_are_known(index: PostgresIndex, tenant_id: int, other_tenant_id: int) -> None:
     drafts = {tenant: draft() for tenant in (tenant_id, other_tenant_id)}
     for tenant, one in drafts.items():
         await index.ingest(tenant, [one], DuplicatePolicy.REPLACE)

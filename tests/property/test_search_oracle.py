@@ -173,9 +173,7 @@ async def found_by_sql(
     address = database.app_address()
     tenant_id = await new_tenant(address)
     async with open_index(address) as index:
-        drafts = [
-            draft(i["StudyInstanceUID"], i["SeriesInstanceUID"], i["SOPInstanceUID"], **i) for i in archive
-        ]
+        drafts = [draft(i["StudyInstanceUID"], i["SeriesInstanceUID"], i["SOPInstanceUID"], **i) for i in archive]
         await index.ingest(tenant_id, drafts, DuplicatePolicy.REPLACE)
         answers = []
         for query in queries:
@@ -186,12 +184,15 @@ async def found_by_sql(
         return answers
 
 
-WILDCARD_IN_IDEOGRAMS = Query(
-    Level.STUDY, (Match((tag_of("PatientName"),), parse_condition("PN", "?田*")),), limit=10
+WILDCARD_IN_IDEOGRAMS = Query(Level.STUDY, (Match((tag_of("PatientName"),), parse_condition("PN", "?田*")),), limit=10)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-
-
-@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @example(
     archive=[
         {

@@ -23,6 +23,7 @@ _CONSTANT: Final[DicomJson] = {
 }
 # The door knows under which address the archive is reached.
 _DOORS_OWN: Final = frozenset({tag_of("RetrieveURL"), tag_of("RetrieveAETitle")})
+_OF_ANY_LEVEL: Final = frozenset({*_CONSTANT, tags.TIMEZONE_OFFSET_FROM_UTC})
 # Empty rather than left out when they have no value: type 1 and 2 in the tables of PS3.18 §10.6.3.
 _ALWAYS: Final = (
     frozenset(DEFAULT_RESPONSES[Level.PATIENT]) - {tags.ISSUER_OF_PATIENT_ID},
@@ -55,7 +56,10 @@ class Answer:
         included = frozenset(path[0] for path in query.include or ())
         self._has_all = query.include is None
         self._query = query
-        self._asked = frozenset(asked | included) - _DOORS_OWN
+        # Of what lies below its level an answer has nothing to say.
+        self._asked = frozenset(
+            tag for tag in (asked | included) - _DOORS_OWN if level_of(tag) <= query.level or tag in _OF_ANY_LEVEL
+        )
         self._empty = frozenset(empty | included | {m.path[0] for m in query.matches}) & self._asked - _COMPUTED
         self._levels = [
             level
