@@ -59,8 +59,8 @@ export async function searchStudies(parameters: URLSearchParams, signal?: AbortS
   return (await query("/studies", asked, signal)).map(toStudy);
 }
 
-export async function readStudy(uid: string, signal?: AbortSignal): Promise<Study | undefined> {
-  return (await searchStudies(new URLSearchParams({ StudyInstanceUID: uid }), signal))[0];
+export async function readStudy(uid: string, signal?: AbortSignal): Promise<Study | null> {
+  return (await searchStudies(new URLSearchParams({ StudyInstanceUID: uid }), signal))[0] ?? null;
 }
 
 /** Other studies of the same patient; the same number from another issuer is another patient. */

@@ -57,6 +57,12 @@ describe("the queries", () => {
     ]);
     expect(queries.every((query) => query.ModalitiesInStudy === "CT")).toBe(true);
   });
+  test("quick search asks for numbers as typed and in capitals", () => {
+    expect(asked({ quick: "ab-7" }).flatMap((query) => [query.PatientName, query.PatientID, query.AccessionNumber])).toEqual(
+      expect.arrayContaining(["*ab-7*", "*AB-7*"]),
+    );
+    expect(asked({ quick: "ab-7" })).toHaveLength(5);
+  });
   test("quick search leaves a column alone that has a filter of its own", () => {
     expect(asked({ quick: "77", name: "doe" })).toHaveLength(2);
   });

@@ -92,11 +92,15 @@ export function toQueries(filters: Filters, today: Date): URLSearchParams[] {
   query.set("sort", (filters.descending ? "-" : "") + filters.sort);
   const quick = filters.quick.trim();
   if (quick === "") return [query];
-  return ["PatientName", "PatientID", "AccessionNumber"]
-    .filter((keyword) => !query.has(keyword))
-    .map((keyword) => {
+  // Matching heeds case but for names; numbers with letters in them are written in capitals almost everywhere.
+  const asTyped = ["PatientName", "PatientID", "AccessionNumber"].map((keyword) => [keyword, quick] as const);
+  const capitals = quick.toUpperCase();
+  const inCapitals = ["PatientID", "AccessionNumber"].map((keyword) => [keyword, capitals] as const);
+  return [...asTyped, ...(capitals === quick ? [] : inCapitals)]
+    .filter(([keyword]) => !query.has(keyword))
+    .map(([keyword, value]) => {
       const one = new URLSearchParams(query);
-      one.set(keyword, containing(quick));
+      one.set(keyword, containing(value));
       return one;
     });
 }

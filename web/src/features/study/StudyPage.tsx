@@ -16,19 +16,24 @@ export function StudyPage() {
   useEffect(() => {
     document.title = study.data?.description ? `${study.data.description} · Hilum` : "Study · Hilum";
   }, [study.data?.description]);
-  if (study.error) return <ErrorState error={study.error} retry={() => void study.refetch()} />;
-  if (study.isPending) return <FetchingLine active />;
-  if (!study.data) {
-    return (
-      <EmptyState icon={<FileQuestion className="size-6" aria-hidden />} title="There is no such study">
-        <p>It may have been deleted, or it belongs to another tenant.</p>
-        <Link to="/" className="button">
-          Back to the studies
-        </Link>
-      </EmptyState>
-    );
-  }
-  return <Found study={study.data} />;
+  if (study.data) return <Found study={study.data} />;
+  return (
+    <>
+      <h1 className="sr-only">Study</h1>
+      {study.isPending ? (
+        <FetchingLine active />
+      ) : study.error ? (
+        <ErrorState error={study.error} retry={() => void study.refetch()} />
+      ) : (
+        <EmptyState icon={<FileQuestion className="size-6" aria-hidden />} title="There is no such study">
+          <p>It may have been deleted, or it belongs to another tenant.</p>
+          <Link to="/" className="button">
+            Back to the studies
+          </Link>
+        </EmptyState>
+      )}
+    </>
+  );
 }
 
 function Found({ study }: { study: Study }) {

@@ -1,0 +1,48 @@
+"""Windows onto a running Hilum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from hilum.console.pages import WEB_DIRECTORY
+from support.browsing import AXE, Visit, chromium_path, running_browser
+from support.running import RunningHilum
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, for all tests here."""
+    executable = chromium_path()
+    if executable is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    if not (WEB_DIRECTORY / "app").is_dir() or not AXE.exists():
+        pytest.skip("the web pages are not built: pip install -e . without HILUM_SKIP_WEB")
+    with running_browser(executable) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def samples(hilum: RunningHilum) -> RunningHilum:
+    """A Hilum with the sample studies in it, made small."""
+    made = hilum.hilum("demo", "--small")
+    assert made.returncode == 0, made.stderr
+    return hilum
+
+
+@pytest.fixture
+def visit(browser: Browser, hilum: RunningHilum) -> Iterator[Visit]:
+    """A window nobody has signed in to. The test fails if its pages did what they must not."""
+    visit = Visit(browser, hilum)
+    yield visit
+    visit.context.close()
+    assert visit.offences == []
+
+
+@pytest.fixture
+def signed_in(visit: Visit) -> Visit:
+    """A window of the administrator's on the study list."""
+    visit.sign_in()
+    return visit
