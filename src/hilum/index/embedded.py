@@ -35,6 +35,8 @@ DATABASE_NAME: Final = "hilum"
 _POLL_S: Final = 0.02
 # A healthy server answers a greeting at once; one that does not within this time is replaced.
 _ADOPT_TIMEOUT_S: Final = 10.0
+# How long the processes of a killed server may take to notice and end.
+_CRASH_PATIENCE_S: Final = 30.0
 
 
 class EmbeddedPostgres:
@@ -55,6 +57,11 @@ class EmbeddedPostgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._credentials: Credentials | None = None
         self._socket_folder: Path | None = None
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder that belongs to the server itself."""
+        return self._data
 
     @property
     def log_path(self) -> Path:
@@ -82,8 +89,9 @@ class EmbeddedPostgres:
                 self._initialise(user)
             self._check_version()
             self._socket_folder = socket_folder(self._folder, user)
+            was_running = read_pid_file(self._data) is not None
             if not self._adopt():
-                self._launch(user)
+                self._launch(user, is_after_crash=was_running)
             self._prepare_roles()
             self._hold()
 
@@ -205,6 +213,8 @@ class EmbeddedPostgres:
 
     def _adopt(self) -> bool:
         """Return whether a server was running already and answers; one that does not answer is ended."""
+        if self._process is not None:
+            self._process.poll()  # a dead child not yet collected would still count as a process
         pid_file = read_pid_file(self._data)
         if pid_file is None:
             return False
@@ -229,7 +239,7 @@ class EmbeddedPostgres:
         )
         return checked.returncode == 0
 
-    def _launch(self, user: ServerUser) -> None:
+    def _launch(self, user: ServerUser, *, is_after_crash: bool) -> None:
         assert self._socket_folder is not None
         for name, text in (
             ("postgresql.conf", settings_text(self._socket_folder)),
@@ -241,9 +251,9 @@ class EmbeddedPostgres:
             if user.user_id is not None and user.group_id is not None:
                 os.chown(path, user.user_id, user.group_id)
         # Processes of a killed predecessor may hold its shared memory for a moment; the server then refuses.
-        deadline = time.monotonic() + DATABASE_START_TIMEOUT_S
-        while not self._launch_once(user, deadline):
-            if time.monotonic() > deadline or not has_processes_in(self._data):
+        now = time.monotonic()
+        while not self._launch_once(user, now + DATABASE_START_TIMEOUT_S):
+            if time.monotonic() > now + (_CRASH_PATIENCE_S if is_after_crash else 0.0):
                 raise Unavailable(
                     f"The embedded database did not start; {self.log_path} says why.", code="database-start"
                 )

@@ -31,16 +31,16 @@ async def ensure_series(
     firsts: dict[tuple[str, str], InstanceRow] = {}
     for row in sorted(rows, key=lambda r: (r.study_instance_uid, r.series_instance_uid)):
         firsts.setdefault((row.study_instance_uid, row.series_instance_uid), row)
-    found = await _find(connection, tenant_id, firsts)
-    completed = False
     for _ in range(_ATTEMPTS):
-        if not completed and found:
-            await _complete(connection, tenant_id, firsts, found)
-            completed = True
-        missing = {name: row for name, row in firsts.items() if name not in found or found[name]["series_key"] is None}
+        found = await _find(connection, tenant_id, firsts)
+        missing = {n: row for n, row in firsts.items() if n not in found or found[n]["series_key"] is None}
         if not missing:
-            return {name: KnownSeries(record["series_key"], record["identity"]) for name, record in found.items()}
-        new_studies = {row.study_instance_uid: row for name, row in missing.items() if name not in found}
+            await _complete(connection, tenant_id, firsts, found)
+            return {n: KnownSeries(record["series_key"], record["identity"]) for n, record in found.items()}
+        new_studies: dict[str, InstanceRow] = {}
+        for name, row in missing.items():
+            if name not in found:
+                new_studies.setdefault(row.study_instance_uid, row)
         await _add_studies(connection, tenant_id, new_studies.values())
         await _add(
             connection,
@@ -48,8 +48,6 @@ async def ensure_series(
             tenant_id,
             [((row.study_instance_uid, row.series_instance_uid), row.series) for row in missing.values()],
         )
-        found = await _find(connection, tenant_id, firsts)
-        completed = True
     raise asyncpg.SerializationError("series keep vanishing")
 
 
@@ -88,15 +86,13 @@ async def _complete(
     firsts: dict[tuple[str, str], InstanceRow],
     found: dict[tuple[str, str], asyncpg.Record],
 ) -> None:
-    """Add to entities that were there already what they lack and the new instances have."""
+    """Add to entities what they lack and the new instances have."""
     wanted: dict[tuple[int, int], tuple[str, LevelRow]] = {}
     for name, record in found.items():
         row = firsts[name]
-        levels: list[tuple[str, LevelRow]] = [("study", row.study)]
+        levels = [("study", row.study), ("series", row.series)]
         if record["identity"] == row.patient_identity:
             levels.append(("patient", row.patient))
-        if record["series_key"] is not None:
-            levels.append(("series", row.series))
         for table, level in levels:
             if not level.tags <= set(record[f"{table}_tags"]):
                 order = ("patient", "study", "series").index(table)
