@@ -389,7 +389,8 @@ class Association:
                 failure or Unavailable("the peer ended the connection before it answered", code="association-ended")
             )
         # Whoever waits for the opening takes the error from there; acceptors have nobody waiting.
-        self._opened.exception()
+        if not self._opened.cancelled():
+            self._opened.exception()
         if self._handler is not None:
             self._handler.end()
 

@@ -55,6 +55,7 @@ async def open_association(
     except TimeoutError as error:
         late = Unavailable(f"{where} does not answer the association request", code="associate-timeout")
         association.abort(late)
+        connection.close()
         raise late from error
     except BaseException:
         connection.close()

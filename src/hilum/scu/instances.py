@@ -90,7 +90,8 @@ def _is_sendable(uid: str) -> bool:
 async def read_data_set(instance: OutgoingInstance) -> bytes | AsyncGenerator[bytes, None]:
     """Return the data set's bytes: at once when they are few, else a generator that reads as they are sent.
 
-    Who gets a generator closes it.
+    Who gets a generator closes it. A data set of odd length, as deflated ones in careless files are, gets the zero byte
+    that makes it even: receivers refuse odd fragments (PS3.5 §A.5, PS3.8 §9.3.5.1).
 
     Raises:
         Unavailable: the file cannot be read.
@@ -118,7 +119,7 @@ def _open_at(instance: OutgoingInstance) -> tuple[IO[bytes] | None, bytes]:
         raise Unavailable("the file cannot be read", code="file-read") from error
     if len(first) < SEND_CHUNK_BYTES:
         stream.close()
-        return None, first
+        return None, _even(first)
     return stream, first
 
 
@@ -128,13 +129,17 @@ async def _rest(stream: IO[bytes], chunk: bytes) -> AsyncGenerator[bytes, None]:
             # The next chunk is read while this one is written.
             following = asyncio.ensure_future(asyncio.to_thread(stream.read, SEND_CHUNK_BYTES))
             try:
-                yield chunk
+                yield chunk if len(chunk) == SEND_CHUNK_BYTES else _even(chunk)
             finally:
                 chunk = await following
     except OSError as error:
         raise Unavailable("the file cannot be read", code="file-read") from error
     finally:
         stream.close()
+
+
+def _even(last: bytes) -> bytes:
+    return last + b"\0" if len(last) % 2 else last
 
 
 def plan_contexts(kinds: Sequence[tuple[str, str]]) -> list[list[ProposedContext]]:
