@@ -73,7 +73,7 @@ class Visit:
             self.offences.append(f"policy: {message.text}")
 
     def _note_request(self, request: Request) -> None:
-        if not request.url.startswith((self.hilum.url, "data:", "blob:")):
+        if not request.url.startswith((self.hilum.url, "data:", "blob:", "chrome:", "chrome-extension:")):
             self.offences.append(f"foreign: {request.url}")
 
     def sign_in(self, path: str = "/") -> None:

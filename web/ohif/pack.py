@@ -20,9 +20,12 @@ from pathlib import Path, PurePosixPath
 
 HERE = Path(__file__).resolve().parent
 PREFIX = "/ohif/"
-BOOT_SCRIPT = (
-    f'console.time("scriptToView");\nwindow.PUBLIC_URL = "{PREFIX}";\nfunction browserImportFunction(module) {{\n  return import(module);\n}}\n'
-)
+BOOT_SCRIPT = f"""console.time("scriptToView");
+window.PUBLIC_URL = "{PREFIX}";
+function browserImportFunction(module) {{
+  return import(module);
+}}
+"""
 
 # ort: models for the marker tools, which come from a foreign host; sw: a service worker that loads a library from
 # one; the rest are pages and shims of sign-in flows and browsers that are not used here.

@@ -190,11 +190,20 @@ function Row({ study, index, top, isSelected, select, open }: RowProps) {
       className="absolute inset-x-0 grid cursor-default items-center border-b border-line/60 hover:bg-panel aria-selected:bg-[#123135] aria-selected:shadow-[inset_3px_0_0_var(--color-accent)] group-focus-visible:aria-selected:bg-[#17414a]"
       style={{ top, height: ROW_HEIGHT, gridTemplateColumns: TRACKS }}
     >
-      {COLUMNS.map(({ title, cell, isNumber }) => (
-        <div role="gridcell" key={title} className={`truncate px-3 ${isNumber ? "text-right tabular-nums" : ""}`}>
-          {cell(study)}
-        </div>
-      ))}
+      {COLUMNS.map(({ title, cell, isNumber }) => {
+        const content = cell(study);
+        return (
+          <div
+            role="gridcell"
+            key={title}
+            // What does not fit its column can be read by pointing at it.
+            title={typeof content === "string" && content !== "" ? content : undefined}
+            className={`truncate px-3 ${isNumber ? "text-right tabular-nums" : ""}`}
+          >
+            {content}
+          </div>
+        );
+      })}
       <div role="gridcell" className="grid place-items-center">
         <a
           href={viewerPath(study.uid)}

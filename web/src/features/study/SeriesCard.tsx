@@ -67,8 +67,9 @@ function Documents({ studyUid, series }: { studyUid: string; series: Series }) {
     queryFn: ({ signal }) => searchInstances(studyUid, series.uid, signal),
     staleTime: 60_000,
   });
+  const isOne = data?.length === 1;
   return (
-    <div className="flex aspect-[4/3] flex-col gap-1 overflow-auto p-2">
+    <div className={`flex aspect-[4/3] flex-col overflow-auto ${isOne ? "" : "gap-1 p-2"}`}>
       {error && <p className="p-2 text-danger">The documents could not be listed.</p>}
       {data?.map((instance, index) => (
         <a
@@ -76,10 +77,10 @@ function Documents({ studyUid, series }: { studyUid: string; series: Series }) {
           href={renderedPath(studyUid, series.uid, instance.uid)}
           target="_blank"
           rel="noopener"
-          className="flex items-center gap-2 rounded-md p-2 hover:bg-raised"
+          className={`flex items-center gap-2 hover:bg-raised ${isOne ? "flex-1 flex-col justify-center p-4 text-center" : "rounded-md p-2"}`}
         >
-          <FileText className="size-5 flex-none text-accent" aria-hidden />
-          <span className="truncate">{instance.title || `Document ${instance.number ?? index + 1}`}</span>
+          <FileText className={`flex-none text-accent ${isOne ? "size-10" : "size-5"}`} strokeWidth={isOne ? 1.25 : 2} aria-hidden />
+          <span className="max-w-full truncate">{instance.title || `Document ${instance.number ?? index + 1}`}</span>
         </a>
       ))}
     </div>
