@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
@@ -170,3 +172,65 @@ def test_whole_corpus_is_stored_or_refused_with_a_reason(client: httpx2.Client, 
     assert accepted + refused == len(names)
     assert accepted
     assert refused
+
+
+class TestHostileClients:
+    """Clients that go away, lie about lengths or never end."""
+
+    @staticmethod
+    def request(hilum: RunningHilum, body: bytes, announced: int) -> bytes:
+        """Send a store request that ends early, and return what comes back before the connection closes."""
+        head = f"POST {STUDIES} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {STOW_TYPE}\r\n"
+        head += f"Authorization: {hilum.authorization['Authorization']}\r\nContent-Length: {announced}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", hilum.http_port), timeout=20) as connection:
+            connection.sendall(head.encode() + body)
+            connection.shutdown(socket.SHUT_WR)
+            return connection.recv(65536)
+
+    def test_what_was_complete_when_the_client_left_is_stored(self, hilum: RunningHilum, client: httpx2.Client) -> None:
+        first, second = ct_slice(), ct_slice()
+        body = stow_body([part10(first), part10(second)])
+        self.request(hilum, body[:-1500], len(body))
+        deadline = time.monotonic() + 20
+        while client.get(f"{STUDIES}/{first.StudyInstanceUID}").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert client.get(f"{STUDIES}/{second.StudyInstanceUID}").status_code == 404
+
+    def test_body_announced_beyond_all_bounds_is_refused_unread(self, hilum: RunningHilum) -> None:
+        answer = self.request(hilum, b"--", 1 << 50)
+        assert b" 413 " in answer.split(b"\r\n")[0]
+
+    def test_endless_part_headers_are_refused_and_memory_stays_flat(self, hilum: RunningHilum) -> None:
+        before = sum(worker.memory_info().rss for worker in hilum.workers())
+        body = f"--{BOUNDARY}\r\nX: ".encode() + b"y" * 20_000_000
+        with hilum.client() as own:
+            try:
+                assert own.post(STUDIES, content=body, headers={"Content-Type": STOW_TYPE}).status_code == 413
+            except httpx2.WriteError:
+                pass  # refused while we were still sending
+        assert sum(worker.memory_info().rss for worker in hilum.workers()) - before < 50_000_000
+
+    def test_instance_of_hundreds_of_megabytes_streams_in_flat_memory(self, hilum: RunningHilum) -> None:
+        instance = ct_slice()
+        file = part10(instance)
+        # Trailing padding makes any data set as long as one likes (PS3.10 §7.2).
+        head = (
+            f"--{BOUNDARY}\r\n\r\n".encode()
+            + file
+            + b"\xfc\xff\xfc\xffOB\x00\x00"
+            + (300_000_000).to_bytes(4, "little")
+        )
+
+        def body() -> Iterator[bytes]:
+            yield head
+            for _ in range(300):
+                yield bytes(1_000_000)
+            yield f"\r\n--{BOUNDARY}--\r\n".encode()
+
+        before = sum(worker.memory_info().rss for worker in hilum.workers())
+        with hilum.client() as own:
+            response = own.post(STUDIES, content=body(), headers={"Content-Type": STOW_TYPE})
+            assert stored(response) == [instance.SOPInstanceUID]
+            assert sum(worker.memory_info().rss for worker in hilum.workers()) - before < 60_000_000
+            assert len(own.get(f"{STUDIES}/{instance.StudyInstanceUID}").content) > 300_000_000
