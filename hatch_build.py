@@ -130,13 +130,21 @@ def _write_notices(web: Path, fresh: Path) -> None:
     app, viewer = fresh / "app" / "LICENCES.md", fresh / "ohif" / "LICENCES.md"
     parts = [
         (web / "ohif" / "NOTICES.md").read_text(),
-        "```text\n" + (fresh / "ohif" / "LICENSE").read_text().strip() + "\n```\n",
+        _quoted(fresh / "ohif" / "LICENSE"),
         "Packages bundled in it:\n\n" + viewer.read_text(),
-        app.read_text(),
+        "# The web app of Hilum\n",
+        # Style sheets and fonts, of which the list of bundled scripts does not know.
+        "## Inter, a typeface (OFL-1.1)\n\n" + _quoted(web / "node_modules/@fontsource-variable/inter/LICENSE"),
+        "## tailwindcss (MIT)\n\n" + _quoted(web / "node_modules/tailwindcss/LICENSE"),
+        app.read_text().partition("\n\n")[2].partition("\n\n")[2],
     ]
     (fresh / "THIRD_PARTY.md").write_text("\n".join(parts))
     app.unlink()
     viewer.unlink()
+
+
+def _quoted(licence: Path) -> str:
+    return "```text\n" + licence.read_text().strip() + "\n```\n"
 
 
 def _module(path: Path) -> ModuleType:
