@@ -161,7 +161,10 @@ async def test_workers_racing_for_the_same_study_and_instances_all_succeed(
             )
             stored = sum(status is IngestStatus.STORED for batch in outcomes for status in statuses(batch))
             assert stored == 16
-            assert set(statuses(sum(outcomes, []))) <= {IngestStatus.STORED, IngestStatus.IDENTICAL}
+            assert {status for batch in outcomes for status in statuses(batch)} <= {
+                IngestStatus.STORED,
+                IngestStatus.IDENTICAL,
+            }
             assert len(await one.find_instances(tenant_id, study)) == 16
 
 

@@ -1,4 +1,7 @@
-"""`InstanceIndex.search` on PostgreSQL: what answers hold and how they are ordered. What matches is the property test's."""
+"""`InstanceIndex.search` on PostgreSQL: what answers hold and how they are ordered.
+
+What matches is the business of the property test.
+"""
 
 from __future__ import annotations
 

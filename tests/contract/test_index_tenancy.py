@@ -8,12 +8,12 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from hilum.archive.model import DuplicatePolicy
+from hilum.archive.model import DuplicatePolicy, SeriesMetadata
 from hilum.archive.query import Level, Query
 from hilum.index.embedded import EmbeddedPostgres
 from hilum.index.pool import Connection
 from hilum.index.postgres import PostgresIndex, open_index
-from hilum.kernel.errors import Forbidden
+from hilum.kernel.errors import Forbidden, Unavailable
 from support.database import draft, new_tenant
 
 GUARDED = (
@@ -41,8 +41,6 @@ async def fill(index: PostgresIndex, tenant_id: int) -> None:
     await index.ingest(tenant_id, [draft(content="new")], DuplicatePolicy.REPLACE)
     stamp = await index.series_stamp(tenant_id, "1.2.1", "1.2.1.1")
     assert stamp is not None
-    from hilum.archive.model import SeriesMetadata
-
     await index.write_series_metadata(tenant_id, "1.2.1", "1.2.1.1", SeriesMetadata(b"gzip", stamp, False))
 
 
@@ -147,8 +145,6 @@ async def test_blob_keys_of_all_tenants_are_known(index: PostgresIndex, tenant_i
 
 
 async def test_a_wrong_password_is_refused_and_not_told(database: EmbeddedPostgres) -> None:
-    from hilum.kernel.errors import Unavailable
-
     address = replace(database.app_address(), password="wrong")
     with pytest.raises(Unavailable) as caught:
         async with open_index(address):

@@ -29,7 +29,7 @@ from hilum.index.server_process import (
 )
 from hilum.index.server_settings import access_text, settings_text
 from hilum.kernel.errors import Unavailable, Unsupported
-from hilum.kernel.limits import DATABASE_START_TIMEOUT_S, DATABASE_STOP_TIMEOUT_S
+from hilum.kernel.limits import DATABASE_LOG_BYTES, DATABASE_START_TIMEOUT_S, DATABASE_STOP_TIMEOUT_S
 
 DATABASE_NAME: Final = "hilum"
 _POLL_S: Final = 0.02
@@ -260,6 +260,8 @@ class EmbeddedPostgres:
             time.sleep(0.2)
 
     def _launch_once(self, user: ServerUser, deadline: float) -> bool:
+        if self.log_path.exists() and self.log_path.stat().st_size > DATABASE_LOG_BYTES:
+            self.log_path.rename(self.log_path.with_suffix(".log.1"))
         with self.log_path.open("ab") as log:
             self.log_path.chmod(0o600)
             # A session of its own: the interrupt key of a terminal is for Hilum, which stops the server last.

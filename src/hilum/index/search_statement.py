@@ -77,7 +77,7 @@ class SearchStatement:
     def with_counts(self, page: Select[Any], wanted: frozenset[str]) -> Select[Any]:
         """Return the page with the computed attributes that are wanted, worked out for its rows alone."""
         rows = page.subquery("page")
-        computed = [expression.label(tag) for tag, expression in self._computed(rows).items() if tag in wanted]
+        computed = [_computed(tag, rows, self.tenant_id) for tag in sorted(wanted)]
         order = [_directed(rows.c[f"order_{i}"], direction) for i, (_, direction) in enumerate(self._order())]
         return select(rows, *computed).order_by(*order)
 
@@ -156,37 +156,37 @@ class SearchStatement:
             return expression, "DESC NULLS LAST" if key.descending else "ASC NULLS FIRST"
         return expression, "DESC" if key.descending else "ASC"
 
-    def _computed(self, page: FromClause) -> dict[str, ColumnElement[Any]]:
-        """Return the expressions for attributes that describe descendants, each over one row of the page."""
-        computed: dict[str, ColumnElement[Any]] = {}
-        patient, study = PATIENT_TABLE.alias("p"), STUDY_TABLE.alias("st")
-        series, instance = SERIES_TABLE.alias("se"), INSTANCE_TABLE.alias("i")
-        of_tenant = {row: row.c.tenant_id == self.tenant_id for row in (patient, study, series, instance)}
-        to_series = and_(series.c.study_key == study.c.study_key, of_tenant[series])
-        to_instance = and_(instance.c.series_key == series.c.series_key, of_tenant[instance])
 
-        def number(*on: Any) -> ColumnElement[Any]:
-            return select(func.count()).where(*on).correlate(page).scalar_subquery()
-
-        in_patient = and_(study.c.patient_key == page.c.patient_key, of_tenant[study])
-        computed[tags.NUMBER_OF_PATIENT_RELATED_STUDIES] = number(in_patient)
-        computed[tags.NUMBER_OF_PATIENT_RELATED_SERIES] = number(in_patient, to_series)
-        computed[tags.NUMBER_OF_PATIENT_RELATED_INSTANCES] = number(in_patient, to_series, to_instance)
-        if self.query.level >= Level.STUDY:
-            in_study = and_(series.c.study_key == page.c.study_key, of_tenant[series])
-            computed[tags.NUMBER_OF_STUDY_RELATED_SERIES] = number(in_study)
-            computed[tags.NUMBER_OF_STUDY_RELATED_INSTANCES] = number(in_study, to_instance)
-            computed[tags.MODALITIES_IN_STUDY] = _distinct(series.c.modality, page, in_study)
-            computed[tags.SOP_CLASSES_IN_STUDY] = _distinct(instance.c.sop_class_uid, page, in_study, to_instance)
-        if self.query.level >= Level.SERIES:
-            in_series = and_(instance.c.series_key == page.c.series_key, of_tenant[instance])
-            computed[tags.NUMBER_OF_SERIES_RELATED_INSTANCES] = number(in_series)
-        return computed
+# Attribute to the level it describes, the level of the descendants it is worked out from, and the column it lists; it
+# counts them where there is none.
+_FROM_DESCENDANTS: Final = {
+    tags.NUMBER_OF_PATIENT_RELATED_STUDIES: (Level.PATIENT, Level.STUDY, None),
+    tags.NUMBER_OF_PATIENT_RELATED_SERIES: (Level.PATIENT, Level.SERIES, None),
+    tags.NUMBER_OF_PATIENT_RELATED_INSTANCES: (Level.PATIENT, Level.INSTANCE, None),
+    tags.NUMBER_OF_STUDY_RELATED_SERIES: (Level.STUDY, Level.SERIES, None),
+    tags.NUMBER_OF_STUDY_RELATED_INSTANCES: (Level.STUDY, Level.INSTANCE, None),
+    tags.NUMBER_OF_SERIES_RELATED_INSTANCES: (Level.SERIES, Level.INSTANCE, None),
+    tags.MODALITIES_IN_STUDY: (Level.STUDY, Level.SERIES, "modality"),
+    tags.SOP_CLASSES_IN_STUDY: (Level.STUDY, Level.INSTANCE, "sop_class_uid"),
+}
 
 
-def _distinct(value: ColumnElement[Any], page: FromClause, *on: Any) -> ColumnElement[Any]:
-    found = func.array_agg(aggregate_order_by(value.distinct(), value))
-    return select(found).where(*on, value.is_not(None)).correlate(page).scalar_subquery()
+def _computed(tag: str, page: FromClause, tenant_id: int) -> ColumnElement[Any]:
+    """Return the expression for an attribute that describes descendants of one row of the page."""
+    level, lowest, listed = _FROM_DESCENDANTS[tag]
+    parent, on = page, []
+    for at in Level:
+        if level < at <= lowest:
+            row = LEVEL_TABLES[at].alias(f"related_{at.name.lower()}")
+            key = LEVEL_KEYS[Level(at - 1)]
+            on += [row.c[key] == parent.c[key], row.c.tenant_id == tenant_id]
+            parent = row
+    expression: ColumnElement[Any] = func.count()
+    if listed is not None:
+        value = parent.c[listed]
+        on.append(value.is_not(None))
+        expression = func.array_agg(aggregate_order_by(value.distinct(), value))
+    return select(expression).where(*on).correlate(page).scalar_subquery().label(tag)
 
 
 def _directed(expression: ColumnElement[Any], direction: str) -> ColumnElement[Any]:

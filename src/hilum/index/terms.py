@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -51,11 +52,18 @@ def _term(vr: str, value: Any) -> Any:
     if vr == "PN":
         return list(groups_of(value))
     if vr in TEMPORAL_VRS:
-        interval = temporal_interval(vr, str(value))
-        return None if interval is None else {vr: microseconds(interval[0])}
+        moment = _moment(vr, str(value))
+        return None if moment is None else {vr: moment}
     if vr in NUMERIC_VRS:
         return _number(value)
     return str(value).strip(_PADDING)
+
+
+@lru_cache(maxsize=4096)
+def _moment(vr: str, text: str) -> int | None:
+    """Return the first microsecond a value names; instances of a series repeat the same few."""
+    interval = temporal_interval(vr, text)
+    return None if interval is None else microseconds(interval[0])
 
 
 def groups_of(value: Any) -> tuple[str, str, str]:

@@ -192,5 +192,7 @@ DATABASE_WRITE_TIMEOUT_S = 30.0
 # Start of the embedded server, recovery after a crash included (at most `max_wal_size` is replayed).
 DATABASE_START_TIMEOUT_S = 120.0
 DATABASE_STOP_TIMEOUT_S = 60.0
+# The embedded server's log; a longer one is put aside at the next start, in place of the one put aside before.
+DATABASE_LOG_BYTES = 16 * MIB
 # Series whose keys a worker remembers so that it need not look them up: about 500 bytes each.
 KNOWN_SERIES = 20_000

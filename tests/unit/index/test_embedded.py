@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,13 @@ def server_process(folder: Path) -> int:
     return pid_file.process_id
 
 
+def wait_for_death(server: EmbeddedPostgres) -> None:
+    deadline = time.monotonic() + 10
+    while server.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 async def ask(server: EmbeddedPostgres, sql: str) -> object:
     connection = await asyncpg.connect(**server.app_address().connect_arguments())
     try:
@@ -78,10 +87,7 @@ async def test_a_killed_server_is_noticed_and_comes_back_with_what_was_committed
     await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer; GRANT SELECT ON kept TO hilum_app")
     os.kill(server_process(folder), signal.SIGKILL)
     connection.terminate()
-    deadline = time.monotonic() + 10
-    while server.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not server.is_alive()
+    await asyncio.to_thread(wait_for_death, server)
     server.start()
     assert server.is_alive()
     assert await ask(server, "SELECT answer FROM kept") == 42
@@ -92,9 +98,7 @@ async def test_a_server_whose_starter_was_killed_is_adopted_and_stopped_by_the_l
         "import os, signal, sys; from pathlib import Path; from hilum.index.embedded import EmbeddedPostgres; "
         "EmbeddedPostgres(Path(sys.argv[1])).start(); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    import sys
-
-    subprocess.run([sys.executable, "-c", script, str(folder)], check=False)
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script, str(folder)], check=False)
     left_behind = server_process(folder)
     assert is_server_process(left_behind)
     one, two = EmbeddedPostgres(folder), EmbeddedPostgres(folder)
