@@ -16,7 +16,7 @@ from hilum.dicomweb.answers import Part, entity_tag, is_unchanged, multipart, on
 from hilum.dicomweb.frames import check_frames, parse_frame_list
 from hilum.dicomweb.negotiation import Accepted, accepted, not_acceptable
 from hilum.dicomweb.report import is_report, report_page
-from hilum.kernel.errors import InvalidInput, NotFound
+from hilum.kernel.errors import CorruptData, InvalidInput, LimitExceeded, NotFound, Unsupported
 from hilum.pixels.grayscale import Window, WindowFunction
 from hilum.pixels.picture import Viewport
 from hilum.services.render import PictureFormat, PictureOptions, RenderService
@@ -171,7 +171,11 @@ async def _parts(
     render: RenderService, tenant_id: int, wanted: Sequence[tuple[StoredInstance, int]], options: PictureOptions
 ) -> AsyncIterator[Part]:
     for instance, number in wanted:
-        content = await render.picture(tenant_id, instance, number, options)
+        try:
+            content = await render.picture(tenant_id, instance, number, options)
+        except (CorruptData, InvalidInput, LimitExceeded, Unsupported):
+            # One picture that cannot be made must not cost the others; its address is missing from the message.
+            continue
         address = Target(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid).url("")
         yield [("Content-Type", options.format), ("Content-Location", f"{address[1:]}/frames/{number}")], once(content)
 

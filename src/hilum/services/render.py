@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from hilum.kernel.errors import LimitExceeded, NotFound, Unsupported
 from hilum.kernel.limits import (
     MAX_ANIMATED_FRAMES,
     MAX_LOOK_UP_DATA_BYTES,
+    MAX_RENDERED_PIXELS,
     MAX_RENDERINGS_IN_FLIGHT,
     MAX_TRANSCODED_BYTES,
 )
@@ -128,6 +129,7 @@ class RenderService:
             source = await self._source(tenant_id, instance)
             count = source.frames.frame_count
             step = -(-count // MAX_ANIMATED_FRAMES)
+            options = replace(options, viewport=_viewport_of_many(source, options.viewport, -(-count // step)))
             pictures = [
                 await self._rendered(source, number, options, lambda picture: picture)
                 for number in range(1, count + 1, step)
@@ -239,6 +241,18 @@ class RenderService:
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _viewport_of_many(source: _Source, wanted: Viewport | None, picture_count: int) -> Viewport | None:
+    """Return a viewport with which so many pictures together stay within the pixels one picture may have."""
+    description = describe_pixels(source.attributes)
+    width, height = (wanted.width, wanted.height) if wanted else (description.columns, description.rows)
+    share = MAX_RENDERED_PIXELS / (picture_count * max(1, width * height))
+    if share >= 1:
+        return wanted
+    factor = share**0.5
+    smaller = Viewport(max(1, int(width * factor)), max(1, int(height * factor)))
+    return smaller if wanted is None else replace(wanted, width=smaller.width, height=smaller.height)
 
 
 def _first_bit(source: _Source, frame_number: int) -> int:
