@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hilum.dimse.exchanges import DataSetFragment, Exchanges
-from hilum.dimse.fragments import fragment_command, fragment_data_set, max_fragment_bytes
 from hilum.dimse.messages import CCancelRequest, Message, Request, Response
 from hilum.kernel.errors import Forbidden, HilumError, LimitExceeded, Unavailable
 from hilum.kernel.limits import ARTIM_TIMEOUT_S
 from hilum.net.connection import Connection, Patience
+from hilum.net.outbox import Outbox
 from hilum.net.reports import Observer, Outcome, Report
 from hilum.ul.core import Role
 from hilum.ul.negotiation import AgreedContext
@@ -86,12 +86,9 @@ class Association:
         self._began = self._loop.time()
         self._handler: MessageHandler | None = None
         self._exchanges: Exchanges | None = None
-        self._fragment_bytes = 0
+        self._outbox: Outbox | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._tasks_done: asyncio.Future[None] | None = None
-        # Messages of one direction must not mix: while a data set goes out, later messages wait here.
-        self._sending = asyncio.Lock()
-        self._held: list[tuple[int, Message]] = []
         self._outcome: Outcome | None = None
         self._reason = ""
         self._leaving = False
@@ -131,8 +128,9 @@ class Association:
         """
         if self.is_ended or self._release_sent:
             return
-        self._talk().respond(response)
-        self._send_command(context_id, response)
+        exchanges, outbox = self._talk()
+        exchanges.respond(response)
+        outbox.put(context_id, response)
         self._leave_when_idle()
 
     def cancel(self, context_id: int, request: CCancelRequest) -> None:
@@ -141,8 +139,9 @@ class Association:
         Raises:
             LocalProtocolError: it has its final response already.
         """
-        self._talk().cancel(request)
-        self._send_command(context_id, request)
+        exchanges, outbox = self._talk()
+        exchanges.cancel(request)
+        outbox.put(context_id, request)
 
     async def invoke(
         self, context_id: int, request: Request, data_set: AsyncIterable[Buffer] | Buffer | None = None
@@ -156,11 +155,12 @@ class Association:
             LocalProtocolError: the window is full or the message id in use.
             Unavailable: the association has ended.
         """
-        async with self._sending:
+        exchanges, outbox = self._talk()
+        async with outbox.turn():
             if self.is_ended or self._leaving:
-                raise Unavailable("the association has ended", code="association-ended")
-            self._talk().invoke(request)
-            await self._stream(context_id, request, data_set)
+                raise _ended()
+            exchanges.invoke(request)
+            await outbox.stream(context_id, request, data_set)
 
     async def respond_with(self, context_id: int, response: Response, data_set: Buffer) -> None:
         """Send a response that carries a data set, as the pending ones of a C-FIND do.
@@ -169,48 +169,13 @@ class Association:
             LocalProtocolError: there is no such open request.
             Unavailable: the association has ended.
         """
-        async with self._sending:
-            if self.is_ended:
-                raise Unavailable("the association has ended", code="association-ended")
-            self._talk().respond(response)
-            await self._stream(context_id, response, data_set)
+        exchanges, outbox = self._talk()
+        async with outbox.turn():
+            if self.is_ended or self._release_sent:
+                raise _ended()
+            exchanges.respond(response)
+            await outbox.stream(context_id, response, data_set)
         self._leave_when_idle()
-
-    async def _stream(self, context_id: int, message: Message, data_set: AsyncIterable[Buffer] | Buffer | None) -> None:
-        """Write a message; the caller holds the lock."""
-        fragment_bytes = self._fragment_bytes
-        command = list(fragment_command(context_id, message, fragment_bytes))
-        try:
-            if data_set is None:
-                self.connection.send(*command)
-            elif isinstance(data_set, AsyncIterable):
-                self.connection.send(*command)
-                async for piece in data_set:
-                    await self._write(fragment_data_set(context_id, piece, fragment_bytes, is_end=False))
-                self.connection.send(*fragment_data_set(context_id, b"", fragment_bytes, is_end=True))
-            else:
-                fragments = fragment_data_set(context_id, data_set, fragment_bytes, is_end=True)
-                await self._write(itertools.chain(command, fragments))
-        except BaseException as error:
-            self.connection.abort(error)
-            raise
-        finally:
-            held, self._held = self._held, []
-            for held_context_id, held_message in held:
-                if not self.is_ended:
-                    self.connection.send(*fragment_command(held_context_id, held_message, fragment_bytes))
-
-    async def _write(self, fragments: Iterator[PData]) -> None:
-        """Write fragments, some at a time, as the peer takes them."""
-        while batch := list(itertools.islice(fragments, 8)):
-            self.connection.send(*batch)
-            await self.connection.drained()
-
-    def _send_command(self, context_id: int, message: Message) -> None:
-        if self._sending.locked():
-            self._held.append((context_id, message))
-        else:
-            self.connection.send(*fragment_command(context_id, message, self._fragment_bytes))
 
     # --- tasks -------------------------------------------------------------------------------------------------
 
@@ -367,7 +332,7 @@ class Association:
         if self._role is Role.ACCEPTOR:
             invoked, performed = performed, invoked
         self._exchanges = Exchanges(self.contexts, max_performed=performed, max_invoked=invoked)
-        self._fragment_bytes = max_fragment_bytes(self.connection.core.max_sent_pdu_length)
+        self._outbox = Outbox(self.connection)
         self._report(Outcome.ACCEPTED)
 
     async def _confirm_release(self) -> None:
@@ -405,10 +370,10 @@ class Association:
             return Patience.WORKING
         return Patience.IDLE
 
-    def _talk(self) -> Exchanges:
-        if self._exchanges is None:
-            raise Unavailable("the association is not established", code="association-ended")
-        return self._exchanges
+    def _talk(self) -> tuple[Exchanges, Outbox]:
+        if self._exchanges is None or self._outbox is None:
+            raise _ended()
+        return self._exchanges, self._outbox
 
     def _report(self, outcome: Outcome, error: BaseException | None = None) -> None:
         request = self.connection.core.request
@@ -426,6 +391,10 @@ class Association:
                 error,
             )
         )
+
+
+def _ended() -> Unavailable:
+    return Unavailable("the association is not open", code="association-ended")
 
 
 def rejection(reject: AssociateReject) -> HilumError:

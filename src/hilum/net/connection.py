@@ -198,6 +198,11 @@ class Connection(asyncio.BufferedProtocol):
         name = self._transport.get_extra_info("peername")
         return str(name[0]) if isinstance(name, tuple) else ""
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether the association is over."""
+        return self._ended or self._closing
+
     def send(self, *primitives: Primitive) -> None:
         """Write the PDUs of the primitives, together.
 

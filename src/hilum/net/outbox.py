@@ -1,0 +1,82 @@
+"""Messages on their way out of one association: one after the other, as fast as the peer takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+from hilum.dimse.fragments import fragment_command, fragment_data_set, max_fragment_bytes
+from hilum.dimse.messages import Message
+from hilum.kernel.errors import Unavailable
+from hilum.net.connection import Connection
+from hilum.ul.primitives import Buffer, PData
+
+# PDUs handed to the socket before looking whether the peer keeps up.
+_PDUS_AT_A_TIME = 8
+
+
+class Outbox:
+    """Keeps the fragments of messages apart: while a data set goes out, later commands wait for its end.
+
+    Reference: PS3.8 Annex E.2
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._fragment_bytes = max_fragment_bytes(connection.core.max_sent_pdu_length)
+        self._lock = asyncio.Lock()
+        self._held: list[tuple[int, Message]] = []
+
+    def put(self, context_id: int, message: Message) -> None:
+        """Send a message without a data set, now or after the one that is going out."""
+        if self._lock.locked():
+            self._held.append((context_id, message))
+        else:
+            self._connection.send(*fragment_command(context_id, message, self._fragment_bytes))
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until no other message is going out, and hold back others until the block ends."""
+        async with self._lock:
+            try:
+                yield
+            finally:
+                held, self._held = self._held, []
+                for context_id, message in held:
+                    if not self._connection.is_ended:
+                        self._connection.send(*fragment_command(context_id, message, self._fragment_bytes))
+
+    async def stream(self, context_id: int, message: Message, data_set: AsyncIterable[Buffer] | Buffer | None) -> None:
+        """Write a message and its data set within a `turn`, without copying.
+
+        When the data set's iterator fails the association is aborted: a message once begun cannot be taken back.
+
+        Raises:
+            Unavailable: the association has ended.
+        """
+        command = fragment_command(context_id, message, self._fragment_bytes)
+        try:
+            if data_set is None:
+                await self._write(command)
+            elif isinstance(data_set, AsyncIterable):
+                await self._write(command)
+                async for piece in data_set:
+                    await self._write(self._fragments(context_id, piece, is_end=False))
+                await self._write(self._fragments(context_id, b"", is_end=True))
+            else:
+                await self._write(itertools.chain(command, self._fragments(context_id, data_set, is_end=True)))
+        except BaseException as error:
+            self._connection.abort(error)
+            raise
+
+    def _fragments(self, context_id: int, data: Buffer, *, is_end: bool) -> Iterator[PData]:
+        return fragment_data_set(context_id, data, self._fragment_bytes, is_end=is_end)
+
+    async def _write(self, fragments: Iterator[PData]) -> None:
+        while batch := list(itertools.islice(fragments, _PDUS_AT_A_TIME)):
+            if self._connection.is_ended:
+                raise Unavailable("the association has ended", code="association-ended")
+            self._connection.send(*batch)
+            await self._connection.drained()
