@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import orjson
@@ -26,14 +26,10 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
 _JOIN_BELOW_BYTES = 256 * 1024
 
 
-def attributes_of(elements: Mapping[str, tuple[str, Iterable[Any]]]) -> dict[str, Any]:
+def attributes_of(elements: Mapping[str, tuple[str, Sequence[Any]]]) -> dict[str, Any]:
     """Return a DICOM JSON data set from keyword to VR and values; elements without values are left out."""
-    data_set = {
-        tag_of(keyword): {"vr": vr, "Value": values}
-        for keyword, (vr, values) in ((key, (vr, list(found))) for key, (vr, found) in elements.items())
-        if values
-    }
-    return dict(sorted(data_set.items()))
+    found = {tag_of(keyword): {"vr": vr, "Value": values} for keyword, (vr, values) in elements.items() if values}
+    return dict(sorted(found.items()))
 
 
 def document(data_sets: Sequence[Mapping[str, Any]], form: str, headers: Mapping[str, str]) -> Response:

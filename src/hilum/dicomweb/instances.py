@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -56,7 +57,7 @@ def _choose(ranges: Sequence[Accepted], instances: Sequence[StoredInstance], *, 
             return one
         if one.is_any:
             # Left open, the form is the standard's default for the resource (PS3.18 Table 10.4.4-1).
-            return Accepted(DICOM, is_multipart=True)
+            return replace(one, media_type=DICOM, is_multipart=True)
         if is_one:
             return one
     stored = sorted({instance.transfer_syntax_uid for instance in instances})
