@@ -213,8 +213,6 @@ class EmbeddedPostgres:
 
     def _adopt(self) -> bool:
         """Return whether a server was running already and answers; one that does not answer is ended."""
-        if self._process is not None:
-            self._process.poll()  # a dead child not yet collected would still count as a process
         pid_file = read_pid_file(self._data)
         if pid_file is None:
             return False
@@ -262,6 +260,10 @@ class EmbeddedPostgres:
     def _launch_once(self, user: ServerUser, deadline: float) -> bool:
         if self.log_path.exists() and self.log_path.stat().st_size > DATABASE_LOG_BYTES:
             self.log_path.rename(self.log_path.with_suffix(".log.1"))
+        if self._process is not None:
+            # A child that died and was not collected counts as alive for the one that is to follow.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
         with self.log_path.open("ab") as log:
             self.log_path.chmod(0o600)
             # A session of its own: the interrupt key of a terminal is for Hilum, which stops the server last.

@@ -23,6 +23,8 @@ def database_errors() -> Iterator[None]:
         raise LimitExceeded(
             "The query takes too long; narrow it by date, patient or accession number.", code="query-timeout"
         ) from error
+    except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
+        raise Unavailable("The database does not answer.", code="database-away") from error
     except asyncpg.PostgresError as error:
         raise Unavailable(
             "The database refused a statement.", code="database-error", sqlstate=error.sqlstate
