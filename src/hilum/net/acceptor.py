@@ -90,7 +90,10 @@ class Acceptor:
         if not connections:
             return
         for connection in connections:
-            connection.user.leave()
+            if connection.is_ended:
+                connection.close()
+            else:
+                connection.user.leave()
         waiting = {asyncio.ensure_future(each.closed()) for each in connections}
         _, late = await asyncio.wait(waiting, timeout=grace_s)
         if late:
@@ -101,6 +104,11 @@ class Acceptor:
             _, late = await asyncio.wait(late, timeout=_LAST_WORDS_S)
             for each in late:
                 each.cancel()
+        # What was received whole is still being kept, and what was not is being discarded.
+        finishing = {asyncio.ensure_future(each.user.tasks_done()) for each in connections}
+        _, late = await asyncio.wait(finishing, timeout=max(grace_s, _LAST_WORDS_S))
+        for each in late:
+            each.cancel()
 
     async def answer(self, association: Association, request: AssociateRequest) -> Welcome | AssociateReject:
         """Return the answer to a request: no when there are too many, else what the service says."""

@@ -88,6 +88,10 @@ class ConnectionUser(Protocol):
         """End the association in order as soon as nothing is under way."""
         ...
 
+    async def tasks_done(self) -> None:
+        """Wait for work that outlives the connection."""
+        ...
+
 
 class Connection(asyncio.BufferedProtocol):
     """One TCP or TLS connection that carries one association.

@@ -343,6 +343,29 @@ class TestDraining:
             assert archive.store.discarded == archive.store.begun
             assert error_codes(archive.reports) == ["shutdown"]
 
+    async def test_an_aborted_peer_that_does_not_close_holds_nothing_up(self) -> None:
+        async with running_archive() as archive:
+            peer = await Peer.associated(archive.port)
+            peer.send(*fragment_data_set(3, b"no command before", 1000, is_end=True))
+            await until(lambda: Outcome.ABORTED in archive.outcomes)
+            async with asyncio.timeout(10):
+                await archive.acceptor.close(60.0)
+            await peer.close()
+
+    async def test_what_was_received_whole_is_kept_before_the_acceptor_is_closed(self) -> None:
+        async with running_archive() as archive:
+            archive.store.commit_gate = asyncio.Event()
+            peer = await Peer.associated(archive.port)
+            peer.send_message(3, store_request(), b"ab")
+            await until(lambda: archive.store.writes)
+            closing = asyncio.create_task(archive.acceptor.close(20.0))
+            peer.writer.transport.abort()
+            await until(lambda: archive.acceptor.connection_count == 0)
+            assert not closing.done()
+            archive.store.commit_gate.set()
+            await closing
+            assert len(archive.store.instances) == 1
+
     async def test_what_a_released_peer_still_sends_is_passed_over(self) -> None:
         async with running_archive() as archive:
             peer = await Peer.associated(archive.port)
