@@ -81,7 +81,7 @@ class BlobRef:
 class InstanceDraft:
     """An instance whose bytes are durable and whose index rows are not yet written.
 
-    `digest` is the SHA-256 of the data set as received, without file meta information.
+    `digest` is the BLAKE3 digest of the data set as received, without file meta information.
     """
 
     header: Header

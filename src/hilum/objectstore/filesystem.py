@@ -1,13 +1,12 @@
 """Blobs as files, durable before `put` returns."""
 # Paths are text here: path objects would cost as much as the system calls.
-# ruff: noqa: PTH103, PTH108, PTH112, PTH116, PTH120
+# ruff: noqa: PTH103, PTH108, PTH112, PTH116, PTH120, PTH123
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from hilum.archive.keys import require_blob_key
 from hilum.kernel.errors import Conflict, NotFound, Unavailable
+from hilum.kernel.limits import MIB
 from hilum.objectstore.ranges import read_ahead, require_length
 
 P = ParamSpec("P")
@@ -23,7 +23,8 @@ R = TypeVar("R")
 
 _WRITERS: Final = 16
 _READERS: Final = 8
-_PART_SUFFIX: Final = ".part"
+_CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+_MODE: Final = 0o640
 _KNOWN_DIRECTORIES: Final = 16_384
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MOST_BUFFERS: Final = 1024  # IOV_MAX of Linux and macOS
@@ -32,9 +33,9 @@ _MOST_BUFFERS: Final = 1024  # IOV_MAX of Linux and macOS
 class FilesystemStore:
     """Keeps each blob as a file below `root`.
 
-    A file is written under a second name, linked to its own name when it is complete, and then file and directory are
-    synchronized. Linking before synchronizing lets the file system bring content and name to the disk in one
-    transaction instead of two; a file torn by a power cut belongs to a `put` that never returned.
+    A file is made under its own name, for nobody asks for a key before its `put` has returned; then file and directory
+    are synchronized. The file system brings content and name to the disk in one transaction. A file torn by a crash or
+    a power cut belongs to a `put` that never returned, and its key is taken for good.
     """
 
     def __init__(self, root: Path) -> None:
@@ -84,7 +85,7 @@ class FilesystemStore:
             yield chunk
 
     async def delete(self, key: str) -> None:
-        """Remove the blob and what an interrupted `put` left of it; a key that is not there is no error."""
+        """Remove the blob, or what an interrupted `put` left of it; a key that is not there is no error."""
         await self._run(self._writers, self._delete, require_blob_key(key))
 
     async def close(self) -> None:
@@ -102,48 +103,62 @@ class FilesystemStore:
     def _put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
         path = self._path(key)
         with _translated():
-            self._ensure_directory(os.path.dirname(path))
-            descriptor = os.open(path + _PART_SUFFIX, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+            descriptor = self._create(path)
             try:
-                with _removed_on_failure(path + _PART_SUFFIX):
+                with _removed_on_failure(path):
                     write_all(descriptor, parts)
-                    os.link(path + _PART_SUFFIX, path)
-                self._settle(descriptor, path)
+                    _synchronize(descriptor, path)
             finally:
                 os.close(descriptor)
+
+    def _create(self, path: str) -> int:
+        directory = os.path.dirname(path)
+        self._ensure_directory(directory)
+        try:
+            return os.open(path, _CREATE, _MODE)
+        except FileNotFoundError:
+            self._ensure_directory(directory, anew=True)  # someone has removed directories below us
+            return os.open(path, _CREATE, _MODE)
 
     def _put_file(self, key: str, staged: str) -> None:
         path = self._path(key)
         with _translated():
-            self._ensure_directory(os.path.dirname(path))
-            with _removed_on_failure(path + _PART_SUFFIX):
-                try:
-                    os.link(staged, path + _PART_SUFFIX)
-                except OSError as error:
-                    if error.errno != errno.EXDEV:
-                        raise
-                    shutil.copyfile(staged, path + _PART_SUFFIX)
-                os.link(path + _PART_SUFFIX, path)
-            descriptor = os.open(path, os.O_RDWR)
+            descriptor = self._adopt(staged, path)
             try:
-                self._settle(descriptor, path)
+                with _removed_on_failure(path):
+                    _synchronize(descriptor, path)
             finally:
                 os.close(descriptor)
             os.unlink(staged)
 
-    def _settle(self, descriptor: int, path: str) -> None:
-        """Make the file's content and its name durable, or remove it."""
-        with _removed_on_failure(path):
-            os.unlink(path + _PART_SUFFIX)
-            os.fsync(descriptor)
-            _sync_directory(os.path.dirname(path))
+    def _adopt(self, staged: str, path: str) -> int:
+        """Give a file its place by a further link, or by a copy where it lies on another file system."""
+        self._ensure_directory(os.path.dirname(path), anew=True)
+        try:
+            os.link(staged, path)
+            return os.open(path, os.O_RDWR)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        descriptor = self._create(path)
+        try:
+            with (
+                _removed_on_failure(path),
+                open(staged, "rb") as source,
+                open(descriptor, "wb", closefd=False) as target,
+            ):
+                shutil.copyfileobj(source, target, MIB)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
-    def _ensure_directory(self, directory: str) -> None:
-        """Make the directory and those above it durable, once per process and directory."""
+    def _ensure_directory(self, directory: str, *, anew: bool = False) -> None:
+        """Make the directory and those above it durable, once per process and directory; `anew` looks again."""
         if directory in self._directories:
-            if os.path.isdir(directory):
+            if not anew or os.path.isdir(directory):
                 return
-            self._directories.clear()  # someone has removed directories below us
+            self._directories.clear()
         missing = [directory]
         while len(missing[-1]) > len(self._root):
             missing.append(os.path.dirname(missing[-1]))
@@ -172,13 +187,11 @@ class FilesystemStore:
             return os.stat(self._path(key)).st_size
 
     def _delete(self, key: str) -> None:
-        path = self._path(key)
         with _translated():
-            for name in (path, path + _PART_SUFFIX):
-                try:
-                    os.unlink(name)
-                except FileNotFoundError:
-                    pass
+            try:
+                os.unlink(self._path(key))
+            except FileNotFoundError:
+                pass
 
 
 def write_all(descriptor: int, parts: Sequence[bytes | bytearray | memoryview]) -> None:
@@ -208,6 +221,12 @@ def _read_range(descriptor: int, offset: int, length: int | None) -> bytes:
             break
         content += more
     return require_length(content, length)
+
+
+def _synchronize(descriptor: int, path: str) -> None:
+    """Make a file's content and its name durable."""
+    os.fsync(descriptor)
+    _sync_directory(os.path.dirname(path))
 
 
 def _sync_directory(path: str) -> None:

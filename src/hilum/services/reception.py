@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import mmap
 import os
 import shutil
@@ -12,6 +11,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, ParamSpec, TypeAlias, TypeVar
+
+from blake3 import blake3
 
 from hilum.dicom.header import Header, HeaderReader
 from hilum.dicom.uids import transfer_syntax
@@ -74,7 +75,7 @@ class Reception:
         self._reader = HeaderReader(transfer_syntax_uid)
         self._is_header_read = False
         self._buffer = bytearray()
-        self._hash = hashlib.sha256()
+        self._hash = blake3()
         self._spill: _Spill | None = None
         self._spilling: asyncio.Future[HilumError | None] | None = None
         self._failure: HilumError | None = None
@@ -109,6 +110,8 @@ class Reception:
             )
             return None
         self._buffer += data
+        # At several GB/s cheaper here, while more is on its way, than the way to a thread and back.
+        self._hash.update(data)
         if self.size_bytes >= self._next_look:
             self._look()
         if self._spilling is None:
@@ -140,9 +143,9 @@ class Reception:
             return self._reader.finish(self._buffer)
         return await self._in_thread(self._reader.finish, self._buffer)
 
-    def begin_digest(self) -> asyncio.Future[bytes]:
-        """Return the coming SHA-256 digest of the complete data set."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, self._finish_digest)
+    def digest(self) -> bytes:
+        """Return the BLAKE3 digest of what has come."""
+        return self._hash.digest()
 
     async def staged_file(self, meta: bytes) -> str:
         """Return the path of the staging file, now with the file meta information in front of the data set."""
@@ -200,7 +203,6 @@ class Reception:
                     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
                     self._spill = _Spill(path, descriptor, meta_bytes)
                     os.lseek(descriptor, meta_bytes, os.SEEK_SET)
-            self._hash.update(buffer)
             with translated():
                 _write_all(self._spill.descriptor, buffer)
         except HilumError as error:
@@ -213,10 +215,6 @@ class Reception:
             return len(self._make_meta(first))
         except HilumError:
             return _ASSUMED_META_BYTES
-
-    def _finish_digest(self) -> bytes:
-        self._hash.update(self._buffer)  # what was spilled is hashed already
-        return self._hash.digest()
 
     def _read_spilled(self, spill: _Spill) -> Header:
         # Not closed by hand: it goes with the last view of it, which an error's traceback may hold for a while.

@@ -219,12 +219,12 @@ class StoreService:
         key = instance_blob_key(tenant_id, header.study_instance_uid, self._new_name())
         claim = self._staging.claim(key)
         try:
-            digest = await self._write(key, reception, meta)
+            await self._write(key, reception, meta)
         except BaseException:
             await self._remove(claim, key)
             raise
         blob = BlobRef(key, len(meta) + reception.size_bytes, len(meta))
-        draft = InstanceDraft(header, blob, digest, origin, self._clock.now())
+        draft = InstanceDraft(header, blob, reception.digest(), origin, self._clock.now())
         try:
             outcome = await self._commits.submit(tenant_id, draft)
         except HilumError as error:
@@ -244,18 +244,12 @@ class StoreService:
         """Return a name no other blob has, without asking the system for random bits every time."""
         return f"{self._name_prefix}{next(self._name_numbers):016x}"
 
-    async def _write(self, key: str, reception: Reception, meta: bytes) -> bytes:
-        """Make the blob durable; return the data set's digest, which is made beside it."""
+    async def _write(self, key: str, reception: Reception, meta: bytes) -> None:
+        """Make the blob durable."""
         if reception.is_spilled:
             await self._blobs.put_file(key, await reception.staged_file(meta))
-            return await reception.begin_digest()
-        digest = reception.begin_digest()
-        try:
+        else:
             await self._blobs.put(key, (meta, reception.content))
-        finally:
-            # Also after a failure: the thread may still be reading the data set.
-            result = await digest
-        return result
 
     async def _remove(self, claim: int, key: str) -> None:
         """Remove a blob that no rows will name; if the store does not answer, the sweep tries again."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import resource
 from collections.abc import Callable
 from io import BytesIO
 
 import pytest
+from blake3 import blake3
 from pydicom import dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -42,7 +42,7 @@ async def test_a_stored_instance_is_a_part_10_file_with_the_data_set_unchanged(h
     file = await house.blobs.read(blob.key)
     assert file[blob.data_set_offset :] == sent
     assert len(file) == blob.size_bytes
-    assert row.draft.digest == hashlib.sha256(sent).digest()
+    assert row.draft.digest == blake3(sent).digest()
     read = dcmread(BytesIO(file))
     assert read.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert read.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID == result.sop_instance_uid
@@ -183,7 +183,7 @@ class TestLargeInstances:
         blob = row.draft.blob
         file = await house.blobs.read(blob.key)
         assert file[blob.data_set_offset :] == sent
-        assert row.draft.digest == hashlib.sha256(sent).digest()
+        assert row.draft.digest == blake3(sent).digest()
         assert dcmread(BytesIO(file)).Rows == 3000
         assert row.draft.header.pixel_data is not None
         assert row.draft.header.pixel_data.offset + row.draft.header.pixel_data.length == len(sent)
