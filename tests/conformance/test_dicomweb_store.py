@@ -178,28 +178,30 @@ class TestHostileClients:
     """Clients that go away, lie about lengths or never end."""
 
     @staticmethod
-    def request(hilum: RunningHilum, body: bytes, announced: int) -> bytes:
-        """Send a store request that ends early, and return what comes back before the connection closes."""
+    def connect(hilum: RunningHilum, body: bytes, announced: int) -> socket.socket:
+        """Begin a store request that announces another length than it has."""
         head = f"POST {STUDIES} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {STOW_TYPE}\r\n"
         head += f"Authorization: {hilum.authorization['Authorization']}\r\nContent-Length: {announced}\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", hilum.http_port), timeout=20) as connection:
-            connection.sendall(head.encode() + body)
-            connection.shutdown(socket.SHUT_WR)
-            return connection.recv(65536)
+        connection = socket.create_connection(("127.0.0.1", hilum.http_port), timeout=20)
+        connection.sendall(head.encode() + body)
+        return connection
 
-    def test_what_was_complete_when_the_client_left_is_stored(self, hilum: RunningHilum, client: httpx2.Client) -> None:
+    def test_what_is_complete_is_stored_before_the_request_ends_and_stays_when_the_client_leaves(
+        self, hilum: RunningHilum, client: httpx2.Client
+    ) -> None:
         first, second = ct_slice(), ct_slice()
         body = stow_body([part10(first), part10(second)])
-        self.request(hilum, body[:-1500], len(body))
-        deadline = time.monotonic() + 20
-        while client.get(f"{STUDIES}/{first.StudyInstanceUID}").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        with self.connect(hilum, body[:-1500], len(body)):
+            deadline = time.monotonic() + 20
+            while client.get(f"{STUDIES}/{first.StudyInstanceUID}").status_code != 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        assert client.get(f"{STUDIES}/{first.StudyInstanceUID}").status_code == 200
         assert client.get(f"{STUDIES}/{second.StudyInstanceUID}").status_code == 404
 
     def test_body_announced_beyond_all_bounds_is_refused_unread(self, hilum: RunningHilum) -> None:
-        answer = self.request(hilum, b"--", 1 << 50)
-        assert b" 413 " in answer.split(b"\r\n")[0]
+        with self.connect(hilum, b"--", 1 << 50) as connection:
+            assert b" 413 " in connection.recv(65536).split(b"\r\n")[0]
 
     def test_endless_part_headers_are_refused_and_memory_stays_flat(self, hilum: RunningHilum) -> None:
         before = sum(worker.memory_info().rss for worker in hilum.workers())

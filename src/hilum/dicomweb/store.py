@@ -26,7 +26,8 @@ async def store_instances(request: Request, store: StoreService) -> Response:
 
     One instance that is refused costs none of the others. When the body breaks off or is malformed, what was complete
     before stays stored: the report names it, with the break as an entry of Other Failures Sequence and status 202; only
-    when nothing was complete the whole request fails with 400. When the client goes away, what was complete is stored.
+    when nothing was complete the whole request fails with 400. Instances are stored while the request goes on, so what
+    had arrived completely when the client goes away stays.
 
     Reference: PS3.18 §10.5
     """
