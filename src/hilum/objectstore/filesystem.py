@@ -142,12 +142,9 @@ class FilesystemStore:
                 raise
         descriptor = self._create(path)
         try:
-            with (
-                _removed_on_failure(path),
-                open(staged, "rb") as source,
-                open(descriptor, "wb", closefd=False) as target,
-            ):
-                shutil.copyfileobj(source, target, MIB)
+            with _removed_on_failure(path), open(staged, "rb") as source:
+                while content := source.read(MIB):
+                    write_all(descriptor, (content,))
         except BaseException:
             os.close(descriptor)
             raise
