@@ -55,7 +55,6 @@ class Answer:
         asked.update(match.path[0] for match in query.matches)
         included = frozenset(path[0] for path in query.include or ())
         self._has_all = query.include is None
-        self._query = query
         # Of what lies below its level an answer has nothing to say.
         self._asked = frozenset(
             tag for tag in (asked | included) - _DOORS_OWN if level_of(tag) <= query.level or tag in _OF_ANY_LEVEL
