@@ -38,7 +38,9 @@ def test_other_studies_of_the_patient_and_no_one_elses_are_at_hand(open_study: V
     first = page.url
     others.first.click()
     page.wait_for_function("([first]) => location.href !== first", arg=[first])
+    # Known from the list beside, it is there without a moment of emptiness.
     assert "Müller-Lüdenscheidt" in page.get_by_role("heading", level=1).inner_text()
+    page.get_by_role("region", name="Series").get_by_role("listitem").first.wait_for()
 
 
 def test_a_report_opens_as_a_page_of_its_own(samples: RunningHilum, signed_in: Visit) -> None:

@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { type InfiniteData, type QueryClient, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ArrowLeft, FileQuestion, MonitorPlay } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
 import { Link, useNavigate, useParams } from "react-router";
@@ -11,7 +11,13 @@ const REFRESH_MS = 5_000;
 
 export function StudyPage() {
   const { studyUid = "" } = useParams();
-  const study = useQuery({ queryKey: ["study", studyUid], queryFn: ({ signal }) => readStudy(studyUid, signal) });
+  const queries = useQueryClient();
+  const study = useQuery<Study | null>({
+    queryKey: ["study", studyUid],
+    queryFn: ({ signal }) => readStudy(studyUid, signal),
+    // One comes from a list that had the study: it is shown at once, and then once more as it is now.
+    placeholderData: () => listedStudy(queries, studyUid),
+  });
   useShortcuts(studyUid);
   useEffect(() => {
     document.title = study.data?.description ? `${study.data.description} · Hilum` : "Study · Hilum";
@@ -34,6 +40,15 @@ export function StudyPage() {
       )}
     </>
   );
+}
+
+function listedStudy(queries: QueryClient, uid: string): Study | undefined {
+  const lists = queries.getQueriesData<InfiniteData<{ studies: Study[] }>>({ queryKey: ["studies"] });
+  const priors = queries.getQueriesData<Study[]>({ queryKey: ["priors"] });
+  return [
+    ...lists.flatMap(([, list]) => list?.pages.flatMap((page) => page.studies) ?? []),
+    ...priors.flatMap(([, studies]) => studies ?? []),
+  ].find((each) => each.uid === uid);
 }
 
 function Found({ study }: { study: Study }) {

@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { FolderUp } from "lucide-react";
 import { type ReactNode, createContext, useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { UploadPanel } from "./UploadPanel";
-import { droppedEntries, walk } from "./collect";
+import { type Dropped, droppedItems, walk } from "./collect";
 import { UploadQueue } from "./queue";
 
 interface Upload {
@@ -25,7 +25,7 @@ export function UploadProvider({ children }: { children: ReactNode }) {
   const status = useSyncExternalStore(queue.subscribe, queue.getStatus);
   const filePicker = useRef<HTMLInputElement>(null);
   const folderPicker = useRef<HTMLInputElement>(null);
-  const isDragging = useDrop((entries) => void queue.add(walk(entries)));
+  const isDragging = useDrop((items) => void queue.add(walk(items)));
   useLeaveGuard(status.isActive);
   useListRefresh(status.counts.stored, status.isActive);
 
@@ -67,7 +67,7 @@ export function UploadProvider({ children }: { children: ReactNode }) {
   );
 }
 
-function useDrop(take: (entries: FileSystemEntry[]) => void): boolean {
+function useDrop(take: (items: Dropped[]) => void): boolean {
   const [isDragging, setDragging] = useState(false);
   const latest = useRef(take);
   useEffect(() => {
@@ -88,7 +88,7 @@ function useDrop(take: (entries: FileSystemEntry[]) => void): boolean {
       event.preventDefault();
       depth = 0;
       setDragging(false);
-      latest.current(droppedEntries(event.dataTransfer));
+      latest.current(droppedItems(event.dataTransfer));
     };
     const stop = new AbortController();
     window.addEventListener("dragenter", move(1), stop);
