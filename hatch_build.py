@@ -3,8 +3,8 @@
 It does so once: a stamp holds the digest of the sources, and a source distribution carries the pages it was made
 with. Two variables of the environment change this:
 
-* `HILUM_SKIP_WEB=1`: build without pages (work on the Python side only);
-* `HILUM_REQUIRE_WEB=1`: a result without fresh pages is an error (releases).
+* `HILUM_SKIP_WEB=1`: make no pages (work on the Python side only); those made before are left as they are;
+* `HILUM_REQUIRE_WEB=1`: skipping is an error (releases).
 """
 
 from __future__ import annotations

@@ -35,14 +35,8 @@ export const COLUMNS: Column[] = [
   },
   {
     title: "Modality",
-    width: "6.5rem",
-    cell: (study) => (
-      <span className="flex gap-1 overflow-hidden">
-        {study.modalities.map((code) => (
-          <Modality key={code} code={code} />
-        ))}
-      </span>
-    ),
+    width: "7.6rem",
+    cell: (study) => <Modalities codes={study.modalities} />,
   },
   {
     title: "Description",
@@ -75,10 +69,23 @@ function Name({ study }: { study: Study }) {
   return (
     <>
       <Link to={`/studies/${study.uid}`} tabIndex={-1} className="font-medium hover:underline">
-        {mainName(study.patientName) || "(no name)"}
+        <bdi>{mainName(study.patientName) || "(no name)"}</bdi>
       </Link>
-      {others.length > 0 && <span className="ml-2 text-dim">{others.join(" · ")}</span>}
+      {others.length > 0 && <bdi className="ml-2 text-dim">{others.join(" · ")}</bdi>}
     </>
+  );
+}
+
+/** As many as fit; the others are counted, and read by pointing at them. */
+function Modalities({ codes }: { codes: string[] }) {
+  const shown = codes.length > 2 ? codes.slice(0, 1) : codes;
+  return (
+    <span className="flex items-center gap-1 overflow-hidden" title={codes.join(", ")}>
+      {shown.map((code) => (
+        <Modality key={code} code={code} />
+      ))}
+      {shown.length < codes.length && <span className="text-dim">+{codes.length - shown.length}</span>}
+    </span>
   );
 }
 

@@ -75,8 +75,8 @@ function PatientBanner({ study }: { study: Study }) {
       </Link>
       <div className="min-w-0">
         <h1 className="truncate text-lg leading-tight font-semibold tracking-tight">
-          {mainName(study.patientName) || "(no name)"}
-          <span className="ml-3 font-normal text-dim">{otherNames(study.patientName).join(" · ")}</span>
+          <bdi>{mainName(study.patientName) || "(no name)"}</bdi>
+          <bdi className="ml-3 font-normal text-dim">{otherNames(study.patientName).join(" · ")}</bdi>
         </h1>
         <dl className="mt-0.5 flex flex-wrap gap-x-5">
           <Fact name="ID" value={study.patientId + (study.issuer === "" ? "" : ` (${study.issuer})`)} />
