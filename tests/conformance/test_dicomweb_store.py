@@ -78,6 +78,12 @@ class TestMultipart:
         assert stored(response) == [mine.SOPInstanceUID]
         assert reasons(response) == [0xA900]
 
+    def test_a_transfer_syntax_that_is_no_uid_is_refused(self, client: httpx2.Client) -> None:
+        file = part10(ct_slice()).replace(b"1.2.840.10008.1.2.1\x00", b"1.2\r\nX-Injected: y\x00")
+        response = stow(client, [file])
+        assert response.status_code == 409
+        assert reasons(response) == [0xC000]
+
     def test_parts_of_another_type_are_refused_one_by_one(self, client: httpx2.Client) -> None:
         body = stow_body([part10(ct_slice())], "image/jpeg")
         response = client.post(STUDIES, content=body, headers={"Content-Type": STOW_TYPE})

@@ -12,7 +12,7 @@ from hilum.archive.model import StoredInstance
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, TransferSyntax, transfer_syntax
 from hilum.dicomweb.address import target_of
 from hilum.dicomweb.answers import Part, entity_tag, is_unchanged, multipart, once
-from hilum.dicomweb.negotiation import OCTET_STREAM, Accepted, accepted, not_acceptable
+from hilum.dicomweb.negotiation import OCTET_STREAM, Accepted, accepted, not_acceptable, with_transfer_syntax
 from hilum.kernel.errors import InvalidInput, LimitExceeded, NotFound
 from hilum.kernel.limits import MAX_FRAMES_PER_REQUEST
 from hilum.pixels.codecs import can_decode
@@ -34,7 +34,7 @@ class _Form:
 
     @property
     def content_type(self) -> str:
-        return f"{self.media_type}; transfer-syntax={self.transfer_syntax_uid}"
+        return with_transfer_syntax(self.media_type, self.transfer_syntax_uid)
 
 
 async def retrieve_frames(request: Request, retrieve: RetrieveService, render: RenderService) -> Response:

@@ -12,7 +12,7 @@ from hilum.archive.model import StoredInstance
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
 from hilum.dicomweb.address import target_of
 from hilum.dicomweb.answers import Part, entity_tag, is_unchanged, multipart, once, ranged
-from hilum.dicomweb.negotiation import DICOM, Accepted, accepted, not_acceptable
+from hilum.dicomweb.negotiation import DICOM, Accepted, accepted, not_acceptable, with_transfer_syntax
 from hilum.pixels.codecs import can_decode
 from hilum.services.render import RenderService
 from hilum.services.retrieve import RetrieveService
@@ -118,7 +118,7 @@ async def _parts(
 
 
 def _content_type(transfer_syntax_uid: str) -> str:
-    return f"{DICOM}; transfer-syntax={transfer_syntax_uid}"
+    return with_transfer_syntax(DICOM, transfer_syntax_uid)
 
 
 def _part_headers(transfer_syntax_uid: str) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ DICOM_XML = "application/dicom+xml"
 OCTET_STREAM = "application/octet-stream"
 RELATED = "multipart/related"
 
+_UID_CHARACTERS = frozenset("0123456789.")
 # Other names under which clients ask for the same frames.
 _SYNONYMS = {
     "image/x-jls": "image/jls",
@@ -107,6 +108,18 @@ def choose_document(request: Request) -> str:
         elif one.allows(DICOM_JSON) or one.media_type == "application/json":
             return DICOM_JSON
     raise not_acceptable("application/dicom+json", 'multipart/related; type="application/dicom+xml"')
+
+
+def with_transfer_syntax(media_type: str, transfer_syntax_uid: str) -> str:
+    """Return a Content-Type that names the transfer syntax, unless the stored text could break out of the header.
+
+    What a peer wrote into a file's meta information may be anything.
+
+    Reference: PS3.18 §8.7.3.5.2
+    """
+    if not transfer_syntax_uid or not _UID_CHARACTERS.issuperset(transfer_syntax_uid):
+        return media_type
+    return f"{media_type}; transfer-syntax={transfer_syntax_uid}"
 
 
 def not_acceptable(*available: str) -> Unsupported:

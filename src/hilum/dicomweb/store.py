@@ -12,6 +12,7 @@ from starlette.responses import Response
 from hilum.archive.model import Origin, OriginKind
 from hilum.dicom.native_xml import native_xml
 from hilum.dicom.part10 import FileMeta, read_file_meta
+from hilum.dicom.uids import is_valid_uid
 from hilum.dicomweb.address import base_url, target_of
 from hilum.dicomweb.negotiation import DICOM, DICOM_JSON, DICOM_XML, RELATED, accepted, not_acceptable
 from hilum.dicomweb.store_report import Failure, StoreReport
@@ -186,6 +187,8 @@ class _Upload:
 
     async def _open_intake(self) -> None:
         self._meta = meta = read_file_meta(self._prefix)
+        if not is_valid_uid(meta.transfer_syntax_uid):
+            raise InvalidInput("TransferSyntaxUID is no UID", code="invalid-uid", attribute="TransferSyntaxUID")
         self._intake = intake = self._store.begin(
             tenant_id=self._tenant_id,
             transfer_syntax_uid=meta.transfer_syntax_uid,

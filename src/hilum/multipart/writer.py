@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hilum.kernel.errors import LocalProtocolError
 from hilum.kernel.ids import new_blob_name
 
 
@@ -21,9 +22,14 @@ def part_head(boundary: str, headers: Iterable[tuple[str, str]], *, is_first: bo
     """Return the delimiter and header section that stand before a part's content.
 
     The line break that ends the previous part belongs to the delimiter of every part but the first.
+
+    Raises:
+        LocalProtocolError: a header has a line break, another control character, or is not ASCII.
     """
     lines = [f"--{boundary}" if is_first else f"\r\n--{boundary}"]
     lines.extend(f"{name}: {value}" for name, value in headers)
+    if not all(line.lstrip("\r\n").isprintable() and line.isascii() for line in lines):
+        raise LocalProtocolError("A part header has characters that would break out of it.", code="part-header")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 

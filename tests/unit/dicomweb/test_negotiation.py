@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from hilum.dicomweb.negotiation import DICOM_JSON, DICOM_XML, Accepted, accepted, choose_document
+from hilum.dicomweb.negotiation import (
+    DICOM_JSON,
+    DICOM_XML,
+    Accepted,
+    accepted,
+    choose_document,
+    with_transfer_syntax,
+)
 from hilum.kernel.errors import InvalidInput, Unsupported
 
 
@@ -88,3 +95,9 @@ class TestChooseDocument:
     def test_what_cannot_be_given_is_unsupported_and_names_what_can(self) -> None:
         with pytest.raises(Unsupported, match=r"application/dicom\+json"):
             choose_document(request("text/csv"))
+
+
+def test_a_stored_transfer_syntax_cannot_break_out_of_the_header() -> None:
+    assert with_transfer_syntax("application/dicom", "1.2.3") == "application/dicom; transfer-syntax=1.2.3"
+    for text in ("", "1.2\r\nX: y", "1.2; q=1", "\u00fc"):
+        assert with_transfer_syntax("application/dicom", text) == "application/dicom"

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from hilum.kernel.errors import InvalidInput, LimitExceeded
+from hilum.kernel.errors import InvalidInput, LimitExceeded, LocalProtocolError
 from hilum.kernel.limits import MAX_PART_HEADER_BYTES, MAX_PART_HEADERS, MAX_PREAMBLE_BYTES
 from hilum.multipart import (
     PartBegin,
@@ -148,3 +148,8 @@ class TestWriter:
         assert related_content_type("b", "application/dicom") == (
             'multipart/related; type="application/dicom"; boundary=b'
         )
+
+    @pytest.mark.parametrize("value", ["a\r\nX: b", "a\nb", "a\x00", "gr\xfcn"])
+    def test_headers_cannot_be_broken_out_of(self, value: str) -> None:
+        with pytest.raises(LocalProtocolError):
+            part_head(BOUNDARY, [("Content-Type", value)], is_first=True)
