@@ -1,4 +1,4 @@
-"""Starts and stops what is measured: Hilum, Orthanc, nginx; each on free ports of 127.0.0.1 and in a folder of its own."""
+"""Starts and stops what is measured: Hilum, Orthanc, nginx; each on free ports of 127.0.0.1, in its own folder."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def hilum(folder: Path, workers: int) -> Iterator[Peer]:
             sys.executable, "-m", "hilum", "serve", "--data", str(folder / "hilum"), "--http-port", "0",
             "--dicom-port", "0", "--workers", str(workers),
         ],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"HILUM_ADMIN_PASSWORD": PASSWORD, "HILUM_LOG_LEVEL": "warning"},
+        stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"HILUM_ADMIN_PASSWORD": PASSWORD, "HILUM_LOG_LEVEL": "warning"},
     )  # fmt: skip
     try:
         for line in process.stdout:
@@ -130,7 +131,8 @@ def nginx(folder: Path, content: Path) -> Iterator[int | None]:
     (home / "nginx.conf").write_text(
         f"daemon off; pid {home}/pid; error_log {home}/error; worker_processes 1; events {{}}\n"
         + ("user root;\n" if os.geteuid() == 0 else "")
-        + f"http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {home}/b; proxy_temp_path {home}/p;"
+        + "http { access_log off; sendfile on; tcp_nopush on;"
+        f" client_body_temp_path {home}/b; proxy_temp_path {home}/p;"
         f" fastcgi_temp_path {home}/f; uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;"
         f" server {{ listen 127.0.0.1:{port}; root {content.parent}; }} }}\n"
     )

@@ -59,7 +59,7 @@ def test_bad_value_is_an_error_that_names_the_setting(environment: dict[str, str
 
 
 def test_missing_and_malformed_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no-such.toml"):
+    with pytest.raises(InvalidInput, match=r"no-such\.toml"):
         load_settings(tmp_path / "no-such.toml", {})
     broken = tmp_path / "broken.toml"
     broken.write_text("[http\n")
