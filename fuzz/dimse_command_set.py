@@ -1,4 +1,4 @@
-"""Fuzz DIMSE: any command set, in any fragments; only violations with their abort may escape, and what is read is sendable.
+"""Fuzz DIMSE: any command set, in any fragments; only violations with the abort they deserve may escape.
 
 Run: python fuzz/dimse_command_set.py -runs=50000
 """

@@ -93,6 +93,7 @@ class Association:
         self._reason = ""
         self._leaving = False
         self._release_sent = False
+        self._is_confirmation_owed = False
         self._opened: asyncio.Future[AssociateAccept] = self._loop.create_future()
 
     def attach(self, connection: Connection) -> None:
@@ -272,9 +273,15 @@ class Association:
                 self._report(Outcome.REJECTED)
                 self._opened.set_exception(rejection(event))
             case ReleaseRequest():
-                return self._confirm_release()
+                if self._release_sent and self._role is Role.ACCEPTOR:
+                    # Both sides asked at once: the requestor confirms first (PS3.8 §9.2, states 9 to 12).
+                    self._is_confirmation_owed = True
+                else:
+                    return self._confirm_release()
             case ReleaseResponse():
                 self._outcome = Outcome.RELEASED
+                if self._is_confirmation_owed:
+                    self.connection.send(ReleaseResponse())
             case Abort():
                 if event.by_peer:
                     self._outcome = Outcome.ABORTED_BY_PEER

@@ -7,8 +7,6 @@ from hilum.net.reports import Outcome, Report
 from hilum.observe.logs import get_logger
 from hilum.observe.metrics import ASSOCIATIONS, ASSOCIATIONS_TOTAL
 
-_LOG = get_logger("scp")
-
 
 def observe_associations(report: Report) -> None:
     """Log the report and count it; made to be an acceptor's observer."""
@@ -18,7 +16,9 @@ def observe_associations(report: Report) -> None:
     elif report.was_accepted and report.outcome is not Outcome.FAILED:
         ASSOCIATIONS.dec()
     is_ours = report.error is not None and not isinstance(report.error, HilumError)
-    line = _LOG.error if is_ours else _LOG.info if report.calling_ae_title else _LOG.debug
+    # Bound here, not at import: the logs are configured later than that.
+    log = get_logger("scp")
+    line = log.error if is_ours else log.info if report.calling_ae_title else log.debug
     line(
         f"association {report.outcome.value}",
         association=report.association,

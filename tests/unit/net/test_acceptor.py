@@ -343,6 +343,20 @@ class TestDraining:
             assert archive.store.discarded == archive.store.begun
             assert error_codes(archive.reports) == ["shutdown"]
 
+    async def test_both_sides_may_ask_for_the_release_at_once(self) -> None:
+        async with running_archive() as archive:
+            peer = await Peer.associated(archive.port)
+            closing = asyncio.create_task(archive.acceptor.close(20.0))
+            await asyncio.sleep(0.05)
+            peer.send(ReleaseRequest())
+            assert isinstance(await peer.event(), ReleaseRequest)
+            peer.send(ReleaseResponse())
+            assert isinstance(await peer.event(), ReleaseResponse)
+            assert isinstance(await peer.event(), ConnectionClosed)
+            await peer.close()
+            await closing
+            await until(lambda: archive.outcomes == [Outcome.ACCEPTED, Outcome.RELEASED])
+
     async def test_an_aborted_peer_that_does_not_close_holds_nothing_up(self) -> None:
         async with running_archive() as archive:
             peer = await Peer.associated(archive.port)
