@@ -85,7 +85,8 @@ def locate_pixel_data(
         flag(DamageKind.PIXEL_ENCODING_MISMATCH, tag)
     if is_encapsulated:
         walk = _Fragments(data_set, base, start, total if length == UNDEFINED_LENGTH else min(total, start + length))
-        if not walk.is_complete and length == UNDEFINED_LENGTH:
+        # A value of defined length ends with its last item.
+        if start + length > total if length != UNDEFINED_LENGTH else not walk.is_delimited:
             flag(DamageKind.TRUNCATED_PIXEL_DATA, tag)
         extended = _extended_offsets(data_set, base, attributes, extended_offsets)
         frames = _assign(data_set, base, walk, _frame_count(attributes), extended, is_video, flag)
@@ -132,7 +133,7 @@ class _Fragments:
         self.table: tuple[int, int] | None = None
         """Offset and length of the Basic Offset Table."""
         self.lengths = array("I")
-        self.is_complete = False
+        self.is_delimited = False
         self.end = self.after = stop
         position = start
         limit = min(stop - base, len(data_set))
@@ -140,7 +141,7 @@ class _Fragments:
         while position - base + 8 <= limit and len(self.lengths) < MAX_FRAGMENTS:
             tag, length = unpack(data_set, position - base)
             if tag == _SEQUENCE_END:
-                self.is_complete = True
+                self.is_delimited = True
                 self.end, self.after = position, position + 8
                 break
             if tag != _ITEM:
@@ -156,9 +157,6 @@ class _Fragments:
             if present < length:
                 break
             position += length
-        else:
-            # A defined length ends with its last item.
-            self.is_complete = position == stop
         if self.table is None:
             self.table = start, 0
         self.first_head = self.table[0] + self.table[1]

@@ -169,6 +169,12 @@ class TestEncapsulated:
         assert frames_of(header, data_set) == [b"aaaa", b"bb"]
         assert kinds(header) == {DamageKind.TRUNCATED_PIXEL_DATA}
 
+    def test_pixel_data_without_their_delimiter_are_flagged_though_all_frames_are_there(self) -> None:
+        data_set = image(rows=1, columns=1, frames=2) + encapsulated(item(b"aaaa"), item(b"bbbb"))
+        header = read_header(data_set[:-8], JPEG_BASELINE)
+        assert frames_of(header, data_set) == [b"aaaa", b"bbbb"]
+        assert kinds(header) == {DamageKind.TRUNCATED_PIXEL_DATA}
+
     def test_native_pixel_data_in_a_compressed_syntax_are_read_as_native(self) -> None:
         data_set = image(rows=2, columns=2) + explicit(0x7FE00010, "OB", b"abcd")
         header = read_header(data_set, JPEG_BASELINE)
