@@ -109,6 +109,8 @@ class _ForeignLines(logging.Handler):
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger for one room; `name` says which."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(logger=name)
+    """Return a logger for one room; `name` says which. It takes the configuration there is at each call, so it may be
+    made before `configure_logs`.
+    """
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
     return logger

@@ -62,3 +62,14 @@ def test_lines_and_warnings_of_libraries_show_their_origin_only(lines: io.String
     shown = [orjson.loads(line) for line in lines.getvalue().splitlines()]
     assert [line["logger"] for line in shown] == ["somelibrary", "py.warnings"]
     assert "Müller" not in lines.getvalue()
+
+
+def test_logger_made_before_the_configuration_is_guarded_too() -> None:
+    early = get_logger("early")
+    stream = io.StringIO()
+    configure_logs(level="info", style="json", stream=stream)
+    early.info("stored", patient_name="Müller^Eva")
+    logging.captureWarnings(False)
+    logging.getLogger().handlers.clear()
+    assert "Müller" not in stream.getvalue()
+    assert orjson.loads(stream.getvalue())["logger"] == "early"
