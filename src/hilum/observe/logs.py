@@ -20,7 +20,7 @@ from hilum.kernel.phi import Phi
 ALLOWED_FIELDS = frozenset(
     {
         # of every line
-        "event", "level", "timestamp", "logger", "worker", "exception", "error_code", "error",
+        "event", "level", "timestamp", "room", "worker", "exception", "error_code", "error",
         # who and where; never a patient
         "tenant", "user", "peer", "port", "host", "calling_ae_title", "called_ae_title", "association", "origin",
         # what
@@ -112,5 +112,5 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """Return a logger for one room; `name` says which. It takes the configuration there is at each call, so it may be
     made before `configure_logs`.
     """
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(room=name)
     return logger

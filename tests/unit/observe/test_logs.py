@@ -60,7 +60,7 @@ def test_lines_and_warnings_of_libraries_show_their_origin_only(lines: io.String
         logging.captureWarnings(True)
         warnings.warn("Invalid value 'Müller^Eva'", UserWarning, stacklevel=1)
     shown = [orjson.loads(line) for line in lines.getvalue().splitlines()]
-    assert [line["logger"] for line in shown] == ["somelibrary", "py.warnings"]
+    assert [line["room"] for line in shown] == ["somelibrary", "py.warnings"]
     assert "Müller" not in lines.getvalue()
 
 
@@ -72,4 +72,4 @@ def test_logger_made_before_the_configuration_is_guarded_too() -> None:
     logging.captureWarnings(False)
     logging.getLogger().handlers.clear()
     assert "Müller" not in stream.getvalue()
-    assert orjson.loads(stream.getvalue())["logger"] == "early"
+    assert orjson.loads(stream.getvalue())["room"] == "early"
