@@ -71,6 +71,21 @@ def test_the_keys_move_the_selection_and_open_the_study(at_list: Visit) -> None:
     page.wait_for_url(f"**/studies/{uid}")
 
 
+def test_the_selected_row_is_always_in_sight(at_list: Visit) -> None:
+    page = at_list.page
+    page.set_viewport_size({"width": 1440, "height": 400})
+    head = page.get_by_role("columnheader", name="Patient ID")
+    foot = page.locator("footer")
+    for key in ("End", "Home", "PageDown", "PageDown", "k", "PageUp"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(200)
+        row = page.locator("[aria-selected=true]").bounding_box()
+        above, below = head.bounding_box(), foot.bounding_box()
+        assert row is not None and above is not None and below is not None
+        assert above["y"] + above["height"] + 30 <= row["y"] + 1, key
+        assert row["y"] + row["height"] <= below["y"] + 1, key
+
+
 def test_the_slash_leads_to_the_search_which_knows_names_and_numbers(at_list: Visit) -> None:
     page = at_list.page
     page.keyboard.press("/")

@@ -1,7 +1,8 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Info, LogOut, Upload } from "lucide-react";
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 import { Link, NavLink } from "react-router";
+import { ApiError } from "../api/http";
 import { signOut } from "../api/session";
 import { useSession } from "../features/session/session";
 import { useUpload } from "../features/upload/UploadProvider";
@@ -19,8 +20,17 @@ function Header() {
   const session = useSession();
   const queries = useQueryClient();
   const { openPicker } = useUpload();
+  const [hasFailed, setFailed] = useState(false);
   const leave = async () => {
-    await signOut();
+    try {
+      await signOut();
+    } catch (error) {
+      // A session that has ended needs no signing out; any other failure means that one is still signed in.
+      if (!(error instanceof ApiError && error.isSignedOut)) {
+        setFailed(true);
+        return;
+      }
+    }
     queries.clear();
     window.location.assign("/login");
   };
@@ -39,6 +49,9 @@ function Header() {
         </NavLink>
       </nav>
       <div className="flex-1" />
+      <p role="alert" className="text-danger">
+        {hasFailed && "Signing out failed; you are still signed in."}
+      </p>
       <button type="button" className="button" onClick={openPicker}>
         <Upload className="size-4" aria-hidden />
         Upload

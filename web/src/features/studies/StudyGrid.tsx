@@ -27,14 +27,14 @@ export function StudyGrid({ studies, filters, change, loadMore, placeholder }: P
   // By UID, not by place: rows that arrive above must not move the selection to another patient.
   const [selectedUid, select] = useState<string>();
   const selected = studies.findIndex((study) => study.uid === selectedUid);
-  // The rows below the table head, which sticks to the top and hides as much of the list.
+  // The table head scrolls with the rows and sticks to the top: so much less of them is seen than the window is high.
   const headHeight = 68;
   const rows = useVirtualizer({
     count: studies.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_HEIGHT,
     overscan: 12,
-    scrollPaddingStart: headHeight,
+    scrollPaddingEnd: headHeight,
   });
   const drawn = rows.getVirtualItems();
   const lastDrawn = drawn.at(-1)?.index ?? -1;

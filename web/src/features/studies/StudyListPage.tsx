@@ -83,7 +83,10 @@ function useFilters() {
   const settled = readFilters(address);
   const [edited, edit] = useState<Filters>();
   const filters = edited ?? settled;
-  useEffect(() => edit(undefined), [settledKey]);
+  useEffect(() => {
+    // What was typed while the address was being changed must not be lost.
+    edit((latest) => (latest && writeFilters(latest).toString() !== settledKey ? latest : undefined));
+  }, [settledKey]);
   useEffect(() => {
     if (!edited) return;
     const timer = setTimeout(() => setAddress(writeFilters(edited), { replace: true }), TYPING_PAUSE_MS);
