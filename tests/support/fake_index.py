@@ -47,6 +47,9 @@ class MemoryIndex:
         self.gate.set()
         self.metadata: dict[tuple[int, str, str], SeriesMetadata] = {}
 
+    def prepare(self, draft: InstanceDraft) -> InstanceDraft:
+        return draft
+
     async def ingest(
         self, tenant_id: int, drafts: Sequence[InstanceDraft], policy: DuplicatePolicy
     ) -> list[IngestOutcome]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -26,6 +26,10 @@ class InstanceIndex(Protocol):
 
     All methods raise Unavailable when the database does not answer.
     """
+
+    def prepare(self, draft: InstanceDraft) -> InstanceDraft:
+        """Return the draft with what can be worked out before its bytes are durable, so that `ingest` has less to do."""
+        ...
 
     async def ingest(
         self, tenant_id: int, drafts: Sequence[InstanceDraft], policy: DuplicatePolicy
@@ -91,8 +95,8 @@ class BlobStore(Protocol):
     All methods raise Unavailable when the store does not answer, NotFound for a key that is not there.
     """
 
-    async def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Keep the concatenated parts under a new key; durable once it returns."""
+    def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> Awaitable[None]:
+        """Keep the concatenated parts under a new key; durable once the awaitable returns. Work may begin at once."""
         ...
 
     async def put_file(self, key: str, path: str) -> None:

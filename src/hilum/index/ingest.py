@@ -20,7 +20,7 @@ from hilum.index.ingest_sql import (
 )
 from hilum.index.known_series import KnownSeries, SeriesMemory, SeriesName
 from hilum.index.pool import Connection, TenantPool
-from hilum.index.rows import InstanceRow
+from hilum.index.rows import InstanceRow, row_of
 from hilum.kernel.errors import Unavailable
 from hilum.kernel.limits import KNOWN_SERIES
 
@@ -49,7 +49,7 @@ class Ingest:
         """
         if not drafts:
             return []
-        batch = _Batch(tenant_id, [InstanceRow(draft) for draft in drafts], policy)
+        batch = _Batch(tenant_id, [row_of(draft) for draft in drafts], policy)
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._pool.use(tenant_id) as connection:
@@ -92,7 +92,7 @@ class _Batch:
         self._policy = policy
         # By UID, so that two workers with the same instances wait for each other one way round only.
         self._order = sorted(range(len(rows)), key=lambda i: rows[i].sop_instance_uid)
-        self._values = [row.values() for row in rows]
+        self._values = [row.values for row in rows]
 
     def name(self, row: InstanceRow) -> SeriesName:
         """Return the name of a row's series."""

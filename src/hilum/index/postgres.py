@@ -21,7 +21,7 @@ from hilum.index.accounts import PostgresAccounts
 from hilum.index.address import DatabaseAddress
 from hilum.index.ingest import Ingest
 from hilum.index.pool import TenantPool
-from hilum.index.rows import attributes_text
+from hilum.index.rows import attributes_text, prepare
 from hilum.index.search import Search
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import (
@@ -70,6 +70,10 @@ class PostgresIndex:
         """Close all connections."""
         await self._writing.close()
         await self._reading.close()
+
+    def prepare(self, draft: InstanceDraft) -> InstanceDraft:
+        """Return the draft with its row worked out."""
+        return prepare(draft)
 
     async def ingest(
         self, tenant_id: int, drafts: Sequence[InstanceDraft], policy: DuplicatePolicy

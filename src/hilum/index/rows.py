@@ -62,6 +62,25 @@ class LevelRow:
 _ORIGIN_FIELDS: Final = ("kind", "calling_ae_title", "called_ae_title", "peer", "user_name")
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedDraft(InstanceDraft):
+    """A draft with its row."""
+
+    row: InstanceRow
+
+
+def prepare(draft: InstanceDraft) -> PreparedDraft:
+    """Return the draft with its row worked out."""
+    row = InstanceRow(draft)
+    _ = row.values
+    return PreparedDraft(draft.header, draft.blob, draft.digest, draft.origin, draft.received_at, row)
+
+
+def row_of(draft: InstanceDraft) -> InstanceRow:
+    """Return the row of a draft, prepared or not."""
+    return draft.row if isinstance(draft, PreparedDraft) else InstanceRow(draft)
+
+
 class InstanceRow:
     """A draft seen as columns. The levels above the instance are worked out when they are asked for."""
 
@@ -73,8 +92,9 @@ class InstanceRow:
         self.sop_instance_uid = first_text(attributes, SOP_INSTANCE_UID) or ""
         self.patient_identity = _identity(attributes, self.study_instance_uid)
 
+    @cached_property
     def values(self) -> tuple[Any, ...]:
-        """Return the instance's own columns in the order of `INSTANCE_COLUMNS`."""
+        """The instance's own columns in the order of `INSTANCE_COLUMNS`."""
         draft = self.draft
         header = draft.header
         attributes = header.attributes

@@ -44,14 +44,15 @@ class FilesystemStore:
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="blob-writer")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="blob-reader")
 
-    async def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Keep the concatenated parts under a new key; durable once it returns.
+    def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> asyncio.Future[None]:
+        """Begin to keep the concatenated parts under a new key; durable once the future has its result.
 
         Raises:
             Conflict: the key is taken.
             Unavailable: the disk is full (code "storage-full") or fails; nothing is left behind.
         """
-        await self._run(self._writers, self._put, require_blob_key(key), parts)
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._writers, self._put, key, parts)
 
     async def put_file(self, key: str, path: str) -> None:
         """Keep a staged file's content under a new key; durable once it returns. The file may be gone afterwards.
@@ -101,7 +102,7 @@ class FilesystemStore:
         return f"{self._root}/{key}"
 
     def _put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
-        path = self._path(key)
+        path = self._path(require_blob_key(key))
         with _translated():
             descriptor = self._create(path)
             try:

@@ -216,15 +216,15 @@ class StoreService:
         self, tenant_id: int, origin: Origin, reception: Reception, header: Header, meta: bytes
     ) -> IngestOutcome:
         """Make bytes and rows durable. Whatever happens, the claim on the blob is given up or left to the sweep."""
-        key = instance_blob_key(tenant_id, header.study_instance_uid, self._new_name())
+        key = instance_blob_key(tenant_id, header.study_instance_uid, new_blob_name())
+        blob = BlobRef(key, len(meta) + reception.size_bytes, len(meta))
+        draft = InstanceDraft(header, blob, reception.digest(), origin, self._clock.now())
         claim = self._staging.claim(key)
         try:
-            await self._write(key, reception, meta)
+            draft = await self._write(draft, reception, meta)
         except BaseException:
             await self._remove(claim, key)
             raise
-        blob = BlobRef(key, len(meta) + reception.size_bytes, len(meta))
-        draft = InstanceDraft(header, blob, reception.digest(), origin, self._clock.now())
         try:
             outcome = await self._commits.submit(tenant_id, draft)
         except HilumError as error:
@@ -244,12 +244,17 @@ class StoreService:
         """Return a name no other blob has, without asking the system for random bits every time."""
         return f"{self._name_prefix}{next(self._name_numbers):016x}"
 
-    async def _write(self, key: str, reception: Reception, meta: bytes) -> None:
-        """Make the blob durable."""
+    async def _write(self, draft: InstanceDraft, reception: Reception, meta: bytes) -> InstanceDraft:
+        """Make the blob durable; return the draft, which is prepared for the index meanwhile."""
         if reception.is_spilled:
-            await self._blobs.put_file(key, await reception.staged_file(meta))
-        else:
-            await self._blobs.put(key, (meta, reception.content))
+            await self._blobs.put_file(draft.blob.key, await reception.staged_file(meta))
+            return draft
+        writing = self._blobs.put(draft.blob.key, (meta, reception.content))
+        try:
+            draft = self._index.prepare(draft)
+        finally:
+            await writing
+        return draft
 
     async def _remove(self, claim: int, key: str) -> None:
         """Remove a blob that no rows will name; if the store does not answer, the sweep tries again."""
