@@ -54,7 +54,7 @@ def test_health_answers_strangers(stranger: httpx2.Client, path: str) -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    ["Basic", "Basic !!!", "Basic YWRtaW4=", "Basic YWRtaW46d3Jvbmc=", "Bearer", "Bearer nonsense", "Digest x", "\x7f"],
+    ["Basic", "Basic !!!", "Basic YWRtaW4=", "Basic YWRtaW46d3Jvbmc=", "Bearer", "Bearer nonsense", "Digest x"],
 )
 def test_bad_credentials_get_401(stranger: httpx2.Client, authorization: str) -> None:
     assert stranger.get("/dicom-web/studies", headers={"Authorization": authorization}).status_code == 401

@@ -31,11 +31,14 @@ MIN_PEER_PDU_LENGTH_BYTES = 128
 DEFAULT_PEER_PDU_LENGTH_BYTES = 16 * KIB
 # ARTIM (PS3.8 §9.1.5): how long a peer may take for A-ASSOCIATE-RQ or for closing. DCMTK 30 s, pynetdicom 30 s.
 ARTIM_TIMEOUT_S = 30.0
+# As acceptor that stops: how long a peer with nothing under way may take to confirm the release. Modalities that keep
+# an idle association, and do not know a release from the acceptor, must not hold up a restart.
+DEPARTURE_TIMEOUT_S = 3.0
 # No bytes at all on an established association. DCMTK: none; Orthanc 30 s; pynetdicom 60 s. Old modalities think long.
 IDLE_TIMEOUT_S = 600.0
 # A message once begun must go on: stops slow senders from holding staging space. Orthanc: none; dcm4che: none.
 MESSAGE_PROGRESS_TIMEOUT_S = 60.0
-# What counts as going on: this much within the timeout. The slowest lines modalities still have carry a hundred times it.
+# What counts as going on: this much within the timeout. The slowest lines of modalities carry a hundred times it.
 MESSAGE_PROGRESS_BYTES = 4 * KIB
 # What one read from a socket may bring. One such buffer an event loop; a read larger than a PDU saves copies.
 RECEIVE_BUFFER_BYTES = 512 * KIB

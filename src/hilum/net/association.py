@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from hilum.dimse.exchanges import DataSetFragment, Exchanges
 from hilum.dimse.messages import CCancelRequest, Message, Request, Response
 from hilum.kernel.errors import Forbidden, HilumError, LimitExceeded, Unavailable
-from hilum.kernel.limits import ARTIM_TIMEOUT_S
+from hilum.kernel.limits import ARTIM_TIMEOUT_S, DEPARTURE_TIMEOUT_S
 from hilum.net.connection import Connection, Patience
 from hilum.net.outbox import Outbox
 from hilum.net.reports import Observer, Outcome, Report
@@ -93,6 +93,7 @@ class Association:
         self._reason = ""
         self._leaving = False
         self._release_sent = False
+        self._departure: asyncio.TimerHandle | None = None
         self._is_confirmation_owed = False
         self._opened: asyncio.Future[AssociateAccept] = self._loop.create_future()
 
@@ -254,6 +255,12 @@ class Association:
         elif self.patience() is Patience.IDLE:
             self._release_sent = True
             self.connection.send(ReleaseRequest())
+            self._departure = asyncio.get_running_loop().call_later(DEPARTURE_TIMEOUT_S, self._stop_waiting)
+
+    def _stop_waiting(self) -> None:
+        """Leave a peer that does not confirm: many modalities never expect a release from the acceptor."""
+        if not self.is_ended:
+            self.abort(LimitExceeded("the peer does not confirm the release", code="release-timeout"))
 
     # --- the connection's user ---------------------------------------------------------------------------------
 
@@ -363,6 +370,8 @@ class Association:
         # Whoever waits for the opening takes the error from there; acceptors have nobody waiting.
         if not self._opened.cancelled():
             self._opened.exception()
+        if self._departure is not None:
+            self._departure.cancel()
         if self._handler is not None:
             self._handler.end()
 
