@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
@@ -24,6 +25,7 @@ from hilum.services.retrieve import RetrieveService
 
 _THUMBNAIL_SIDE = 256
 _THUMBNAIL_QUALITY = 80
+_QUALITY = re.compile(r"0*([1-9][0-9]?|100)", re.ASCII)
 _PDF, _HTML = "application/pdf", "text/html"
 # The page is made of escaped text alone; should that ever fail, nothing in it may run or load.
 _HTML_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"}
@@ -148,10 +150,13 @@ async def _pdf(
 ) -> Response:
     attributes = await render.attributes(request.state.principal.tenant.tenant_id, instance)
     element = attributes.get(tag_of("EncapsulatedDocument"), {})
-    length = attributes.get(tag_of("EncapsulatedDocumentLength"), {}).get("Value", [None])[0]
     headers = {"Content-Disposition": "inline", "X-Content-Type-Options": "nosniff"}
     if "InlineBinary" in element:
-        return Response(base64.b64decode(element["InlineBinary"])[:length], headers=headers, media_type=_PDF)
+        # Its true length only tells whether the padding to an even length belongs to it.
+        lengths = attributes.get(tag_of("EncapsulatedDocumentLength"), {}).get("Value", ())
+        document = base64.b64decode(element["InlineBinary"])
+        is_padded = len(document) - 1 in lengths
+        return Response(document[:-1] if is_padded else document, headers=headers, media_type=_PDF)
     if "BulkDataURI" not in element:
         raise NotFound("The instance holds no document.", code="no-document")
     _, content, size_bytes = await retrieve.bulk_data(instance, element["BulkDataURI"])
@@ -184,9 +189,9 @@ def _quality(request: Request) -> int:
     text = request.query_params.get("quality")
     if text is None:
         return PictureOptions().quality
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:4]) <= 100:
+    if not _QUALITY.fullmatch(text):
         raise InvalidInput("quality must be a whole number from 1 to 100.", code="invalid-quality")
-    return int(text)
+    return int(text.lstrip("0"))
 
 
 def _window(request: Request) -> Window | None:

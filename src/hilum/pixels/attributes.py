@@ -106,12 +106,12 @@ def palette_of(attributes: Attributes, read_bulk: BulkReader) -> Palette:
     descriptors: list[tuple[int, int, int]] = []
     channels: list[bytes] = []
     for colour in _PALETTE_CHANNELS:
-        descriptor = _values(attributes, f"{colour}PaletteColorLookupTableDescriptor")
+        descriptor = _descriptor(attributes, f"{colour}PaletteColorLookupTableDescriptor")
         prefix = "Segmented" if is_segmented else ""
         data = attributes.get(tag_of(f"{prefix}{colour}PaletteColorLookupTableData"))
-        if len(descriptor) != 3 or data is None:
+        if descriptor is None or data is None:
             raise CorruptData("The image has no complete palette.", code="corrupt-palette")
-        descriptors.append((int(descriptor[0]), int(descriptor[1]), int(descriptor[2])))
+        descriptors.append(descriptor)
         channels.append(element_bytes(data, read_bulk))
     is_signed = _integer(attributes, "PixelRepresentation", 0) == 1
     return make_palette(tuple(descriptors), tuple(channels), is_segmented=is_segmented, is_signed=is_signed)
@@ -123,7 +123,7 @@ def functional_group(attributes: Attributes, keyword: str, frame_number: int) ->
     Reference: PS3.3 §C.7.6.16
     """
     groups = _values(attributes, "PerFrameFunctionalGroupsSequence")
-    if 0 < frame_number <= len(groups):
+    if 0 < frame_number <= len(groups) and isinstance(groups[frame_number - 1], Mapping):
         own = _first_item(groups[frame_number - 1], keyword)
         if own is not None:
             return own
@@ -175,11 +175,11 @@ def element_bytes(element: Mapping[str, Any], read_bulk: BulkReader) -> bytes:
 
 
 def _look_up_table(item: Attributes, read_bulk: BulkReader, *, is_signed: bool) -> LookUpTable | None:
-    descriptor = _values(item, "LUTDescriptor")
+    descriptor = _descriptor(item, "LUTDescriptor")
     data = item.get(tag_of("LUTData"))
-    if len(descriptor) != 3 or data is None:
+    if descriptor is None or data is None:
         return None
-    count, first_value, bits = (int(value) for value in descriptor)
+    count, first_value, bits = descriptor
     count = count or _BIG_LUT_ENTRIES
     if is_signed and first_value > 0x7FFF:
         first_value -= 0x10000
@@ -215,6 +215,16 @@ def _padding(attributes: Attributes) -> tuple[int, int] | None:
     return int(min(value, limit)), int(max(value, limit))
 
 
+def _descriptor(attributes: Attributes, keyword: str) -> tuple[int, int, int] | None:
+    """Return entries, first value and bits of a table; None when they are not three numbers that can be true."""
+    try:
+        count, first_value, bits = (int(value) for value in _values(attributes, keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    is_possible = 0 <= count <= _BIG_LUT_ENTRIES and abs(first_value) <= _BIG_LUT_ENTRIES and 0 <= bits <= 0xFFFF
+    return (count, first_value, bits) if is_possible else None
+
+
 def _values(attributes: Attributes, keyword: str) -> list[Any]:
     element = attributes.get(tag_of(keyword))
     values = element.get("Value") if element is not None else None
@@ -244,7 +254,7 @@ def _integer(attributes: Attributes, keyword: str, default: int | None = None) -
     values = _values(attributes, keyword)
     try:
         return int(values[0])
-    except (IndexError, TypeError, ValueError):
+    except (IndexError, TypeError, ValueError, OverflowError):
         if default is None:
             raise InvalidInput(f"{keyword} is missing or no number.", code="invalid-image") from None
         return default

@@ -108,7 +108,7 @@ def encode_gif(pictures: Sequence[Picture], frame_time_ms: float) -> bytes:
     """Return an animated GIF that loops for ever; colours are reduced to 256 for each picture."""
     images = [Image.fromarray(np.ascontiguousarray(picture)) for picture in pictures]
     buffer = io.BytesIO()
-    # Browsers slow down what asks for less than 20 ms.
-    duration_ms = max(20, round(frame_time_ms))
+    # Browsers slow down what asks for less than 20 ms; the format ends near 655 seconds.
+    duration_ms = round(min(max(20.0, frame_time_ms), 600_000.0))
     images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration_ms, loop=0)
     return buffer.getvalue()
