@@ -6,32 +6,34 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .PHONY: run test check fuzz bench clean
 
-run: $(VENV)/.ready ## set everything up and run Hilum with sample studies in ./data
+run: ready ## set everything up and run Hilum with sample studies in ./data
 	$(BIN)/hilum serve --data data --demo
 
-test: $(VENV)/.ready check ## set everything up and pass the tests
+test: ready check ## set everything up and pass the tests
 	$(BIN)/python web/run_tests.py
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-check: $(VENV)/.ready ## lint, format, types, import law
+check: ready ## lint, format, types, import law
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fuzz: $(VENV)/.ready ## let the fuzzers run (minutes)
+fuzz: ready ## let the fuzzers run (minutes)
 	$(BIN)/uv sync --locked --inexact --group fuzz
 	for each in fuzz/*.py; do $(BIN)/python $$each -runs=$(or $(RUNS),200000) || exit 1; done
 
-bench: $(VENV)/.ready ## measure beside Orthanc and the disk
+bench: ready ## measure beside Orthanc and the disk
 	$(BIN)/python -m bench
 
 clean: ## remove what the other verbs made, except ./data
 	rm -rf $(VENV) dist build web/node_modules src/hilum/console/web
 
-$(VENV)/.ready: pyproject.toml uv.lock
+.PHONY: ready
+ready: $(BIN)/uv ## the virtual environment holds what the lock file says, and Hilum with its web app
+	$(BIN)/uv sync --locked --inexact --quiet
+
+$(BIN)/uv:
 	$(PYTHON) -c 'import sys; sys.exit("Hilum needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "uv>=0.13"
-	$(BIN)/uv sync --locked --inexact
-	touch $@

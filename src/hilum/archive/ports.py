@@ -28,7 +28,7 @@ class InstanceIndex(Protocol):
     """
 
     def prepare(self, draft: InstanceDraft) -> InstanceDraft:
-        """Return the draft with what can be worked out before its bytes are durable, so that `ingest` has less to do."""
+        """Return the draft with all that can be worked out before its bytes are durable, to be given to `ingest`."""
         ...
 
     async def ingest(

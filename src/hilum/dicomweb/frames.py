@@ -133,7 +133,7 @@ def _choose(ranges: Sequence[Accepted], stored: TransferSyntax, count: int) -> _
 
 async def _stored(retrieve: RetrieveService, instance: StoredInstance, numbers: Sequence[int]) -> AsyncIterator[bytes]:
     for start in range(0, len(numbers), _FRAMES_PER_READ):
-        for frame in await retrieve.frames(instance, numbers[start : start + _FRAMES_PER_READ]):
+        for frame in await retrieve.frames(instance, numbers[start : start + _FRAMES_PER_READ], byte_aligned=True):
             yield frame
 
 

@@ -32,6 +32,8 @@ from hilum.kernel.limits import (
 )
 
 _WRITE_SETTINGS: Final = {
+    # What a killed worker had under way must end before others judge what became of it (UNSETTLED_BLOB_GRACE_S).
+    "client_connection_check_interval": "2s",
     "statement_timeout": str(int(DATABASE_WRITE_TIMEOUT_S * 1000)),
     # Prepared statements are planned once and for all, perhaps while a table is small: never without its index.
     "enable_seqscan": "off",

@@ -163,6 +163,11 @@ MAX_TRANSCODED_BYTES = 512 * MIB
 # NIST SP 800-63B asks for at least 8 characters and no rules of composition; the maximum bounds hashing.
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 256
+MAX_USER_NAME_LENGTH = 200
+# Passwords one worker checks or lets wait for it: at 2 to 10 a second and core, more would wait longer than people do.
+MAX_PASSWORD_CHECKS = 32
+# A body for the console API; the largest is a name and a password.
+MAX_JSON_BODY_BYTES = 64 * KIB
 # Wrong passwords for one name from one address (five times as many for all names from it) within the window
 # before signing in is refused.
 MAX_SIGN_IN_FAILURES = 10

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,11 +23,13 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from hilum.archive.model import Principal, Role
 from hilum.archive.ports import Accounts, Token, User
 from hilum.kernel.clock import Clock
-from hilum.kernel.errors import Forbidden, InvalidInput, LimitExceeded
+from hilum.kernel.errors import Forbidden, HilumError, InvalidInput, LimitExceeded, Unavailable
 from hilum.kernel.ids import new_secret
 from hilum.kernel.limits import (
+    MAX_PASSWORD_CHECKS,
     MAX_PASSWORD_LENGTH,
     MAX_SIGN_IN_FAILURES,
+    MAX_USER_NAME_LENGTH,
     MIN_PASSWORD_LENGTH,
     SIGN_IN_FAILURE_WINDOW_S,
 )
@@ -70,6 +72,8 @@ class IdentityService:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._checking: dict[bytes, asyncio.Task[Principal]] = {}
+        self._waiting = 0
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
         self._nobody = self._hasher.hash(secrets.token_hex(16))
 
@@ -79,6 +83,7 @@ class IdentityService:
         Raises:
             Forbidden: name and password do not fit together (which of them is wrong is not told).
             LimitExceeded: too many failures of late for this name or from this address.
+            Unavailable: too many sign in at this moment, or the database is away.
         """
         principal = await self._check_password(name, password, peer, way="password")
         secret = new_secret()
@@ -91,17 +96,20 @@ class IdentityService:
         """Return who sends this name and password with every request (HTTP Basic).
 
         Raises:
-            Forbidden, LimitExceeded: as `sign_in`.
+            Forbidden, LimitExceeded, Unavailable: as `sign_in`.
         """
         memory = hmac.digest(self._key, f"{name}\0{password}".encode(), "sha256")
         known = self._remembered.get(memory)
         if known and known[0] > self._clock.monotonic():
             return known[1]
-        principal = await self._check_password(name, password, peer, way="basic")
-        self._remembered[memory] = (self._clock.monotonic() + _REMEMBER_PASSWORD_S, principal)
-        while len(self._remembered) > _REMEMBERED_PASSWORDS:
-            self._remembered.popitem(last=False)
-        return principal
+        # A program's parallel requests carry the same words: they are checked once for all of them.
+        key = memory + peer.encode()
+        task = self._checking.get(key)
+        if task is None:
+            task = asyncio.create_task(self._check_and_remember(memory, name, password, peer))
+            self._checking[key] = task
+            task.add_done_callback(lambda _: self._checking.pop(key, None))
+        return await asyncio.shield(task)
 
     async def by_token(self, secret: str) -> Principal:
         """Return whose bearer token this is.
@@ -127,9 +135,11 @@ class IdentityService:
         """Create an account with a password.
 
         Raises:
-            InvalidInput: the password is too short or too long.
+            InvalidInput: the password is too short or too long, or the name cannot be one.
             Conflict: the name is taken.
         """
+        if not name.strip() or not _is_plausible(name):
+            raise InvalidInput(f"a user's name has 1 to {MAX_USER_NAME_LENGTH} characters", code="user-name")
         return await self._accounts.create_user(name, tenant_id, roles, await self.hash_password(password))
 
     async def create_token(self, user: User, name: str, lifetime: timedelta | None) -> tuple[Token, str]:
@@ -154,27 +164,58 @@ class IdentityService:
         """Let go of the hashing threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def _check_and_remember(self, memory: bytes, name: str, password: str, peer: str) -> Principal:
+        principal = await self._check_password(name, password, peer, way="basic")
+        self._remembered[memory] = (self._clock.monotonic() + _REMEMBER_PASSWORD_S, principal)
+        while len(self._remembered) > _REMEMBERED_PASSWORDS:
+            self._remembered.popitem(last=False)
+        return principal
+
     async def _check_password(self, name: str, password: str, peer: str, *, way: str) -> Principal:
         now = self._clock.monotonic()
         keys = (f"name:{name.casefold()[:100]}@{peer}", f"peer:{peer}")
         for key in keys:
             self._refuse_guessing(key, now, way)
-        user = await self._accounts.find_user(name) if len(password) <= MAX_PASSWORD_LENGTH else None
+        if self._waiting >= MAX_PASSWORD_CHECKS:
+            self._observe(way, "throttled")
+            raise Unavailable("too many are signing in at this moment; try again", code="sign-in-busy")
+        # Counts as a failure until it is none: attempts made at the same time are not free either.
+        for key in keys:
+            self._failures.setdefault(key, []).append(now)
+            self._failures.move_to_end(key)
+        while len(self._failures) > _TRACKED_FAILURES:
+            self._failures.popitem(last=False)
+        self._waiting += 1
+        try:
+            user = await self._user_with(name, password)
+        except HilumError:
+            self._forgive(keys, now)
+            raise
+        finally:
+            self._waiting -= 1
+        if user is None:
+            self._observe(way, "refused")
+            raise Forbidden("name and password do not fit together", code="credentials")
+        self._forgive(keys[1:], now)
+        self._failures.pop(keys[0], None)
+        self._observe(way, "accepted")
+        return Principal(user.user_id, user.name, user.tenant, user.roles)
+
+    async def _user_with(self, name: str, password: str) -> User | None:
+        """Return the account whose name and password these are; it takes as long when there is none."""
+        is_possible = _is_plausible(name) and len(password) <= MAX_PASSWORD_LENGTH
+        user = await self._accounts.find_user(name) if is_possible else None
         encoded = user.password_hash if user and user.password_hash else self._nobody
         is_right = await asyncio.get_running_loop().run_in_executor(
             self._threads, self._verify, encoded, password[:MAX_PASSWORD_LENGTH]
         )
-        if not is_right or user is None or not user.password_hash or not user.is_enabled:
-            for key in keys:
-                self._failures.setdefault(key, []).append(now)
-                self._failures.move_to_end(key)
-            while len(self._failures) > _TRACKED_FAILURES:
-                self._failures.popitem(last=False)
-            self._observe(way, "refused")
-            raise Forbidden("name and password do not fit together", code="credentials")
-        self._failures.pop(keys[0], None)
-        self._observe(way, "accepted")
-        return Principal(user.user_id, user.name, user.tenant, user.roles)
+        return user if is_right and user is not None and user.password_hash and user.is_enabled else None
+
+    def _forgive(self, keys: Sequence[str], at: float) -> None:
+        """Take back one attempt that was counted as a failure."""
+        for key in keys:
+            if at in (attempts := self._failures.get(key, [])):
+                attempts.remove(at)
 
     def _refuse_guessing(self, key: str, now: float, way: str) -> None:
         recent = [at for at in self._failures.get(key, ()) if now - at < SIGN_IN_FAILURE_WINDOW_S]
@@ -192,3 +233,7 @@ class IdentityService:
             return self._hasher.verify(encoded, password)
         except (VerifyMismatchError, InvalidHashError):
             return False
+
+
+def _is_plausible(name: str) -> bool:
+    return len(name) <= MAX_USER_NAME_LENGTH and "\0" not in name

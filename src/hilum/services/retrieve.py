@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
@@ -19,6 +20,13 @@ from hilum.kernel.errors import CorruptData, LocalProtocolError, NotFound
 from hilum.kernel.limits import MAX_INFLATED_BYTES, RETRIEVE_READ_AHEAD_BYTES
 from hilum.services.metadata import MetadataMaker
 
+# Codes of the module `array` by VR, for values that are sequences of numbers (PS3.5 §7.3).
+_NUMBER_CODES: Final = {
+    **dict.fromkeys(("OW", "US", "SS"), "H"),
+    **dict.fromkeys(("OL", "OF", "UL", "SL", "FL"), "I"),
+    **dict.fromkeys(("OV", "OD", "UV", "SV", "FD"), "Q"),
+    "AT": "H",
+}
 # Larger files are streamed, smaller ones are read at once and ahead.
 _WHOLE_FILE_BYTES: Final = RETRIEVE_READ_AHEAD_BYTES
 
@@ -120,7 +128,7 @@ class RetrieveService:
         return contents
 
     async def bulk_data(self, instance: StoredInstance, path: str) -> tuple[str, AsyncIterator[bytes], int]:
-        """Return VR, content and length of a value the metadata only refer to.
+        """Return VR, content and length of a value the metadata only refer to; numbers are in little endian.
 
         Args:
             path: what follows the placeholder in a BulkDataURI; the placeholder itself may stand before it.
@@ -138,7 +146,10 @@ class RetrieveService:
             return location.vr, _once(value), location.length
         location = await self._locate(instance, path)
         offset = instance.blob.data_set_offset + location.offset
-        return location.vr, self.stream(instance, offset, location.length), location.length
+        chunks = self.stream(instance, offset, location.length)
+        if not transfer_syntax(instance.transfer_syntax_uid).is_little_endian:
+            chunks = _in_little_endian(chunks, location.vr)
+        return location.vr, chunks, location.length
 
     async def metadata(
         self,
@@ -225,3 +236,19 @@ def _inflated(deflated: Sequence[bytes]) -> Iterator[bytes]:
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+async def _in_little_endian(content: AsyncIterator[bytes], vr: str) -> AsyncIterator[bytes]:
+    """Swap the bytes of a big endian value's numbers; a last number that is cut off stays as it is."""
+    code = _NUMBER_CODES.get(vr, "B")
+    rest = b""
+    async for chunk in content:
+        numbers = array(code)
+        whole = (len(rest) + len(chunk)) // numbers.itemsize * numbers.itemsize
+        rest += chunk
+        numbers.frombytes(rest[:whole])
+        rest = rest[whole:]
+        numbers.byteswap()
+        yield numbers.tobytes()
+    if rest:
+        yield rest

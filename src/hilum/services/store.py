@@ -25,6 +25,7 @@ from hilum.archive.ports import BlobStore, InstanceIndex
 from hilum.dicom.damage import Damage
 from hilum.dicom.header import Header, require_identity
 from hilum.dicom.part10 import write_file_meta
+from hilum.dicom.uids import is_valid_uid
 from hilum.kernel.clock import Clock
 from hilum.kernel.errors import Conflict, HilumError, InvalidInput, LimitExceeded, LocalProtocolError, Unavailable
 from hilum.kernel.ids import new_blob_name
@@ -151,6 +152,10 @@ class StoreService:
             )
 
         reception = Reception(transfer_syntax_uid, self._staging, self._threads, make_meta)
+        if not is_valid_uid(transfer_syntax_uid):
+            reception.fail(
+                InvalidInput("Transfer Syntax UID is no UID", code="invalid-uid", attribute="TransferSyntaxUID")
+            )
         if announced_size_bytes is not None and announced_size_bytes > MAX_INSTANCE_BYTES:
             reception.fail(
                 LimitExceeded(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from hilum.archive.model import Principal, Role, Tenant
 from hilum.archive.ports import Token, User
-from hilum.kernel.errors import Forbidden, InvalidInput, LimitExceeded
-from hilum.kernel.limits import MAX_SIGN_IN_FAILURES, SIGN_IN_FAILURE_WINDOW_S
+from hilum.kernel.errors import Forbidden, InvalidInput, LimitExceeded, Unavailable
+from hilum.kernel.limits import MAX_PASSWORD_CHECKS, MAX_SIGN_IN_FAILURES, SIGN_IN_FAILURE_WINDOW_S
 from hilum.services.identity import IdentityService, digest_of
 
 _TENANT = Tenant(1, "default")
@@ -152,3 +153,54 @@ async def test_password_of_bad_length_is_refused(identity: IdentityService, pass
 async def test_endless_password_does_not_reach_the_hash(identity: IdentityService) -> None:
     with pytest.raises(Forbidden):
         await identity.sign_in("Eva", "x" * 10_000_000, "10.0.0.1")
+
+
+async def test_guesses_made_at_the_same_time_are_counted_too(identity: IdentityService, accounts: _Accounts) -> None:
+    guesses = [identity.by_password("Eva", f"guess {number}", "10.0.0.1") for number in range(2 * MAX_SIGN_IN_FAILURES)]
+    errors = await asyncio.gather(*guesses, return_exceptions=True)
+    assert [type(error) for error in errors].count(LimitExceeded) == MAX_SIGN_IN_FAILURES
+    assert accounts.lookups == MAX_SIGN_IN_FAILURES
+
+
+async def test_parallel_requests_with_the_right_password_are_checked_once(
+    identity: IdentityService, accounts: _Accounts
+) -> None:
+    requests = [identity.by_password("Eva", "right password", "10.0.0.1") for _ in range(3 * MAX_SIGN_IN_FAILURES)]
+    assert {principal.name for principal in await asyncio.gather(*requests)} == {"Eva"}
+    assert accounts.lookups == 1
+
+
+async def test_only_so_many_passwords_wait_to_be_checked(identity: IdentityService, accounts: _Accounts) -> None:
+    strangers = [identity.by_password("Eva", "a guess", f"10.0.1.{n}") for n in range(MAX_PASSWORD_CHECKS + 3)]
+    errors = await asyncio.gather(*strangers, return_exceptions=True)
+    assert [type(error) for error in errors].count(Unavailable) == 3
+    assert accounts.lookups == MAX_PASSWORD_CHECKS
+    assert (await identity.sign_in("Eva", "right password", "10.0.2.1")).principal.name == "Eva"
+
+
+async def test_right_passwords_use_up_no_attempts(identity: IdentityService) -> None:
+    for _ in range(6 * MAX_SIGN_IN_FAILURES):
+        await identity.sign_in("Eva", "right password", "10.0.0.1")
+
+
+async def test_attempts_while_the_database_is_away_are_not_held_against_anyone(
+    identity: IdentityService, accounts: _Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_name: str) -> User | None:
+        raise Unavailable("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(accounts, "find_user", away)
+        for _ in range(MAX_SIGN_IN_FAILURES):
+            with pytest.raises(Unavailable):
+                await identity.sign_in("Eva", "right password", "10.0.0.1")
+    assert (await identity.sign_in("Eva", "right password", "10.0.0.1")).principal.name == "Eva"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 100_000])
+async def test_impossible_name_does_not_reach_the_database(
+    identity: IdentityService, accounts: _Accounts, name: str
+) -> None:
+    with pytest.raises(Forbidden):
+        await identity.sign_in(name, "right password", "10.0.0.1")
+    assert accounts.lookups == 0

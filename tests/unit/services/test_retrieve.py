@@ -15,7 +15,15 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    generate_uid,
+)
 
 from hilum.archive.model import StoredInstance
 from hilum.kernel.errors import LocalProtocolError, NotFound
@@ -220,6 +228,22 @@ class TestBulkData:
                 value = await _joined(chunks)
                 assert (vr, len(value)) == ("OB", length)
                 assert value == expected[path]
+
+    async def test_numbers_of_a_big_endian_data_set_come_in_little_endian(
+        self, house: House, retrieve: RetrieveService
+    ) -> None:
+        dataset = ct_slice()
+        table = np.arange(65_536, dtype="<u2")
+        dataset.RedPaletteColorLookupTableData = table.astype(">u2").tobytes()
+        dataset["RedPaletteColorLookupTableData"].VR = "OW"
+        dataset["PixelData"].VR = "OW"
+        buffer = DicomBytesIO()
+        buffer.is_little_endian, buffer.is_implicit_VR = False, False
+        write_dataset(buffer, dataset)
+        await house.store_bytes(buffer.getvalue(), ExplicitVRBigEndian)
+        _, chunks, length = await retrieve.bulk_data(await _only(retrieve, dataset), "00281201")
+        assert length == 131_072
+        assert await _joined(chunks) == table.tobytes()
 
     async def test_other_paths_are_not_found(self, house: House, retrieve: RetrieveService) -> None:
         for dataset in (self._with_bulk(), ct_slice()):
