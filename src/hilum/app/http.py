@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -15,7 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hilum import __version__
 from hilum.app.authentication import Authentication
 from hilum.archive.model import Principal
-from hilum.console.api import ConsoleServices, console_api, problem_response
+from hilum.console.api import (
+    ConsoleServices,
+    answer_http_exception,
+    answer_unexpected,
+    console_api,
+    problem_response,
+)
 from hilum.console.pages import page_routes
 from hilum.dicomweb import DicomwebServices
 from hilum.dicomweb import routes as dicomweb_routes
@@ -63,7 +70,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         begun = perf_counter()
-        label, status, has_started = route_label(scope["path"]), 0, False
+        label, status, has_started, is_complete = route_label(scope["path"]), 0, False, False
         is_body_complete = False
 
         async def receive_in_time() -> Message:
@@ -76,9 +83,11 @@ class RequestMiddleware:
             return message
 
         async def send_and_note(message: Message) -> None:
-            nonlocal status, has_started
+            nonlocal status, has_started, is_complete
             if message["type"] == "http.response.start":
                 status, has_started = message["status"], True
+            elif message["type"] == "http.response.body":
+                is_complete = not message.get("more_body", False)
             await send(message)
 
         try:
@@ -94,12 +103,10 @@ class RequestMiddleware:
                 )
         except Exception as error:
             _log.error("request failed", exc=error, route=label, method=scope["method"])
-            if has_started:
+            if has_started and not is_complete:
                 raise
-            status = 500
-            await problem_response(500, "internal", "an unexpected error occurred; it has been logged", "internal")(
-                scope, receive, send
-            )
+            if not has_started:
+                await (await answer_unexpected(Request(scope), error))(scope, receive, send_and_note)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             HTTP_REQUESTS.labels(label, method, str(status)).inc()
@@ -146,5 +153,7 @@ def http_application(
         Mount("/api", app=console_api(console)),
         *page_routes(),
     ]
-    inner = Starlette(routes=routes)
+    inner = Starlette(
+        routes=routes, exception_handlers={HTTPException: answer_http_exception, Exception: answer_unexpected}
+    )
     return RequestMiddleware(Authentication(inner, console.identity, everyone=everyone, open_metrics=open_metrics))

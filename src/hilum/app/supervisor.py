@@ -171,7 +171,7 @@ class Supervisor:
             try:
                 await self._start(order)
                 delay_s = 0.1
-            except HilumError as error:
+            except (HilumError, OSError) as error:  # OSError: the machine has no process or memory to spare
                 delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
                 _log.error("worker does not start", exc=error, worker=order.worker, delay_s=delay_s)
                 with contextlib.suppress(ProcessLookupError):

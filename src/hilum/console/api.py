@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hilum import __version__
 from hilum.archive.model import Principal
@@ -25,7 +27,7 @@ from hilum.kernel.errors import (
     Unavailable,
     Unsupported,
 )
-from hilum.kernel.limits import MAX_PASSWORD_LENGTH
+from hilum.kernel.limits import MAX_JSON_BODY_BYTES, MAX_PASSWORD_LENGTH, MAX_USER_NAME_LENGTH
 from hilum.services.identity import IdentityService
 
 SESSION_COOKIE = "hilum_session"
@@ -58,7 +60,7 @@ class ConsoleServices:
 class Credentials(BaseModel):
     """What the sign-in page sends."""
 
-    username: str = Field(min_length=1, max_length=200)
+    username: str = Field(min_length=1, max_length=MAX_USER_NAME_LENGTH)
     password: str = Field(min_length=1, max_length=MAX_PASSWORD_LENGTH)
 
 
@@ -89,6 +91,12 @@ class Problem(BaseModel):
     code: str
 
 
+_UNREADABLE = ("invalid-input", "the request cannot be read")
+_FRAMEWORK_REFUSALS = {
+    404: ("not-found", "there is nothing at this address"),
+    405: ("unsupported", "this method is not served at this address"),
+}
+
 _PROBLEMS = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 
 
@@ -96,6 +104,52 @@ def problem_response(status: int, title: str, detail: str, code: str) -> JSONRes
     """Return a problem-details answer."""
     body = Problem(title=title, status=status, detail=detail, code=code).model_dump()
     return JSONResponse(body, status_code=status, media_type="application/problem+json")
+
+
+async def answer_http_exception(_request: Request, error: Exception) -> Response:
+    """Answer what the framework refuses (no such path, no such method, an unreadable body) as problem details."""
+    if not isinstance(error, HTTPException):
+        raise error
+    title, detail = _FRAMEWORK_REFUSALS.get(error.status_code, _UNREADABLE)
+    response = problem_response(error.status_code, title, detail, title)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def answer_unexpected(_request: Request, _error: Exception) -> Response:
+    """Answer a defect; the request middleware hears of it too and logs it."""
+    return problem_response(500, "internal", "an unexpected error occurred; it has been logged", "internal")
+
+
+class _SmallBodies:
+    """ASGI middleware: reads a request's body whole, refusing one that is larger than any this API takes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its body at hand."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+        has_more = True
+        while has_more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the client has left
+            body += message.get("body", b"")
+            has_more = message.get("more_body", False)
+            if len(body) > MAX_JSON_BODY_BYTES:
+                detail = f"a request body is limited to {MAX_JSON_BODY_BYTES} bytes here"
+                await problem_response(413, LimitExceeded.code, detail, "body-too-large")(scope, receive, send)
+                return
+        pending: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def replay() -> Message:
+            return pending.pop() if pending else await receive()
+
+        await self._app(scope, replay, send)
 
 
 def console_api(services: ConsoleServices) -> FastAPI:
@@ -115,6 +169,10 @@ def console_api(services: ConsoleServices) -> FastAPI:
             ".".join(str(part) for part in item["loc"][1:]) + ": " + item["msg"] for item in error.errors()
         )
         return problem_response(400, "invalid-input", where, "invalid-input")
+
+    api.add_exception_handler(HTTPException, answer_http_exception)
+    api.add_exception_handler(Exception, answer_unexpected)
+    api.add_middleware(_SmallBodies)
 
     @api.post("/session", status_code=204, responses={403: {"content": _PROBLEMS}, 429: {"content": _PROBLEMS}})
     async def sign_in(credentials: Credentials, request: Request) -> Response:
