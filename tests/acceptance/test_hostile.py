@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage
 
 from support.instances import ct_slice, data_set_bytes, multipart, part10
-from support.running import RunningHilum
+from support.running import RunningHilum, running_hilum
+from support.wire import WirePeer
 
 _GROWTH_BYTES = 200 * 1024 * 1024
 
@@ -154,12 +156,12 @@ def test_deflate_bomb_is_refused(hilum: RunningHilum) -> None:
     plain = data_set_bytes(part10(dataset))
     pixel_data = plain.rindex(b"\xe0\x7f\x10\x00OW")
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    pieces = [compressor.compress(plain[:pixel_data] + b"\xe0\x7f\x10\x00OW\0\0\0\0\0\xf0")]
-    pieces += [compressor.compress(bytes(16 * 1024 * 1024)) for _ in range(240)]
-    pieces.append(compressor.flush())
+    head = compressor.compress(plain[:pixel_data] + b"\xe0\x7f\x10\x00OW\0\0\0\0\0\xf0")
+    head += compressor.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush nothing refers back: the same 16 MiB of zeros may be repeated without being compressed again.
+    zeros = compressor.compress(bytes(16 * 1024 * 1024)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    pieces = [head, zeros * 240, compressor.flush()]
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
-    header = Dataset()
-    header.file_meta = dataset.file_meta
     shell = part10_meta(dataset)
     body, content_type = multipart([shell + b"".join(pieces)])
     with memory_stays_flat(hilum), hilum.client() as client:
@@ -234,3 +236,95 @@ def test_http_head_without_end_is_refused(hilum: RunningHilum) -> None:
         except ConnectionError:
             return
         assert answer == b"" or b" 400 " in answer
+
+
+def test_one_byte_at_a_time_over_both_doors_does_not_hold_up_others(hilum: RunningHilum) -> None:
+    slow = ct_slice()
+    body, content_type = multipart([part10(slow)])
+    head = (
+        f"POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nAuthorization: {hilum.authorization['Authorization']}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with memory_stays_flat(hilum), ExitStack() as stack:
+        uploads = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", hilum.http_port), timeout=30)) for _ in range(20)
+        ]
+        peers = [stack.enter_context(WirePeer(hilum)) for _ in range(20)]
+        for upload in uploads:
+            upload.sendall(head.encode())
+        contents = [peer.begin(ct_slice()) for peer in peers]
+        for second in range(3):
+            for upload in uploads:
+                upload.sendall(body[second : second + 1])
+            for peer, content in zip(peers, contents, strict=True):
+                peer.send(content[second : second + 1])
+            assert store(hilum, ct_slice()).Status == 0
+            with hilum.client() as client:
+                fast, fast_type = multipart([part10(ct_slice())])
+                answer = client.post("/dicom-web/studies", content=fast, headers={"Content-Type": fast_type})
+                assert answer.status_code == 200
+        # They are slow, not wrong: what comes whole in the end is kept.
+        peers[0].send(contents[0][3:], is_last=True)
+        assert peers[0].status() == 0
+        uploads[0].sendall(body[3:])
+        assert uploads[0].recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_associations_beyond_the_limit_get_the_transient_rejection_until_others_end() -> None:
+    rejected_transient_local_limit = bytes((0, 2, 3, 2))
+    with (
+        running_hilum("--workers", "1", environment={"HILUM_DICOM_MAX_ASSOCIATIONS": "5"}) as hilum,
+        ExitStack() as stack,
+    ):
+        held = [stack.enter_context(WirePeer(hilum)) for _ in range(5)]
+        assert all(peer.is_established for peer in held)
+        for _ in range(50):
+            with WirePeer(hilum) as refused:
+                assert (refused.answer, refused.answer_body) == (3, rejected_transient_local_limit)
+        held[0].release()
+        held[0].socket.close()
+        deadline = time.monotonic() + 30
+        while True:
+            with WirePeer(hilum) as peer:
+                if peer.is_established:
+                    break
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_two_hundred_idle_associations_cost_less_than_100_kilobytes_each(hilum: RunningHilum) -> None:
+    def size() -> int:
+        return sum(worker.memory_info().rss for worker in hilum.workers())
+
+    with ExitStack() as stack:
+        for _ in range(20):  # what every first association brings along is not counted
+            stack.enter_context(WirePeer(hilum))
+        before = size()
+        peers = [stack.enter_context(WirePeer(hilum)) for _ in range(200)]
+        assert all(peer.is_established for peer in peers)
+        assert size() - before < 200 * 100 * 1024
+        assert store(hilum, ct_slice()).Status == 0
+
+
+@pytest.mark.parametrize(
+    "target, header",
+    [
+        ("/dicom-web/studies", "Accept: " + "application/dicom+json;q=0.1," * 2000),
+        ("/dicom-web/studies", "Accept: multipart/related;" + 'type="a";' * 5000),
+        ("/dicom-web/studies?" + "PatientName=*a" * 3000, "Accept: application/json"),
+        ("/dicom-web/studies?" + "PatientName=*%3f&" * 3000, "Accept: application/json"),
+        ("/dicom-web/studies?includefield=" + "00100010," * 6000, "Accept: application/json"),
+        ("/dicom-web/studies?StudyInstanceUID=" + "1.2.3," * 9000, "Accept: application/json"),
+        ("/dicom-web/studies?" + "0040A730." * 6000 + "00100010=1", "Accept: application/json"),
+        ("/dicom-web/studies?limit=" + "9" * 5000, "Accept: application/json"),
+        ("/dicom-web/studies/" + "1." * 20000, "Accept: application/json"),
+        ("/dicom-web/studies/1.2/series/1.2/instances/1.2/frames/" + "1," * 20000 + "1", "Accept: */*"),
+        ("/" + "../" * 10000 + "etc/passwd", "Accept: */*"),
+        ("/dicom-web/studies", "Cookie: " + "hilum_session=x;" * 3000),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_endless_text_in_requests_is_answered_cheaply(hilum: RunningHilum, target: str, header: str) -> None:
+    with memory_stays_flat(hilum):
+        answer = _raw_http(hilum, f"GET {target} HTTP/1.1\r\n{header}\r\nConnection: close\r\n", b"")
+    assert answer == b"" or answer.split(b" ", 2)[1] in (b"200", b"204", b"400", b"404", b"406", b"413", b"414", b"431")
