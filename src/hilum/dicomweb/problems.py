@@ -34,7 +34,15 @@ HTTP_STATUS: dict[type[HilumError], int] = {
 }
 """The status of each family; total."""
 
-_STATUS_OF_CODE = {"unsupported-media-type": 415, "too-many-results": 400}
+_STATUS_OF_CODE = {
+    "unsupported-media-type": 415,
+    "too-many-results": 400,
+    # What the sender sent cannot be made a picture, as damaged as it came; the original can still be had.
+    "corrupt-frame": 406,
+    "corrupt-lut": 406,
+    "corrupt-palette": 406,
+    "frame-too-short": 406,
+}
 _RETRY_AFTER_S = 5
 
 
