@@ -13,7 +13,6 @@ import time
 from io import BytesIO
 from pathlib import Path
 
-from hilum.dicom.samples import ct_series
 from pydicom import dcmread
 
 from bench.dimse_sender import Instance, send_all
@@ -21,6 +20,7 @@ from bench.disk import write_files
 from bench.http_load import get, median, stow
 from bench.peers import Peer, hilum, nginx, orthanc
 from hilum.dicom.part10 import read_file_meta
+from hilum.dicom.samples import ct_series
 
 _MULTIPART = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
