@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
@@ -28,7 +29,12 @@ _DATA_PREFIXES = ("/dicom-web", "/api", "/metrics")
 
 
 class Authentication:
-    """ASGI middleware. With `everyone` set (authentication switched off) that principal asks every request."""
+    """ASGI middleware. With `everyone` set (authentication switched off) that principal asks every request.
+
+    Nobody signs in then and Hilum listens on this machine alone, but a browser here may visit any page: one whose own
+    name is made to resolve to this machine (DNS rebinding) would be of the same origin. So without a proxy in front,
+    `has_proxy` False, only requests that call this machine by address or as localhost are answered.
+    """
 
     def __init__(
         self,
@@ -36,9 +42,11 @@ class Authentication:
         identity: IdentityService,
         *,
         everyone: Principal | None = None,
+        has_proxy: bool = False,
         open_metrics: bool = False,
     ) -> None:
         self._app = app
+        self._has_proxy = has_proxy
         self._identity = identity
         self._everyone = everyone
         self._public = _PUBLIC | {"/metrics"} if open_metrics else _PUBLIC
@@ -55,6 +63,8 @@ class Authentication:
         path, method = scope["path"], scope["method"]
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
+        if self._everyone is not None and not self._has_proxy and not _is_this_machine(headers.get("host", "")):
+            return problem_response(403, "forbidden", "call Hilum by its address or as localhost", "host-name")
         if path in self._public or is_public_path(path):
             return None
         if path == "/api/session" and method == "POST":
@@ -107,6 +117,15 @@ class Authentication:
 
 def _peer(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else "unknown"
+
+
+def _is_this_machine(host: str) -> bool:
+    """Say whether a Host header is an address or localhost, which no foreign site can be called."""
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return name == "localhost" or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def _session_secret(headers: Headers) -> str | None:

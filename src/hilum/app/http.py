@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from time import perf_counter
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -47,6 +50,8 @@ _WORDS = frozenset(
         "openapi.json",
     )
 )
+# Of answers that say nothing else: they are what they say they are, and no cache between keeps patients' data.
+_DEFAULT_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
 _DOORS = frozenset(("dicom-web", "api", "ohif", "assets", "healthz", "readyz", "metrics", "login"))
 
 
@@ -86,12 +91,19 @@ class RequestMiddleware:
             nonlocal status, has_started, is_complete
             if message["type"] == "http.response.start":
                 status, has_started = message["status"], True
+                headers = MutableHeaders(scope=message)
+                for name, value in _DEFAULT_HEADERS.items():
+                    headers.setdefault(name, value)
             elif message["type"] == "http.response.body":
                 is_complete = not message.get("more_body", False)
             await send(message)
 
         try:
-            await self._app(scope, receive_in_time, send_and_note)
+            if _has_sound_host(scope):
+                await self._app(scope, receive_in_time, send_and_note)
+            else:
+                refusal = problem_response(400, "invalid-input", "the Host header names no host", "host")
+                await refusal(scope, receive, send_and_note)
         except ClientDisconnect:
             status = status or 499
         except TimeoutError:
@@ -99,7 +111,7 @@ class RequestMiddleware:
             status = 408
             if not has_started:
                 await problem_response(408, "limit-exceeded", "the request body stalled", "body-timeout")(
-                    scope, receive, send
+                    scope, receive, send_and_note
                 )
         except Exception as error:
             _log.error("request failed", exc=error, route=label, method=scope["method"])
@@ -113,6 +125,21 @@ class RequestMiddleware:
             HTTP_SECONDS.labels(label).observe(perf_counter() - begun)
 
 
+def _has_sound_host(scope: Scope) -> bool:
+    """Say whether the request's one Host header, if there is any, is a name or address: URLs are made of it."""
+    hosts = Headers(scope=scope).getlist("host")
+    if not hosts:
+        return True  # HTTP/1.0
+    if len(hosts) > 1 or not _HOST.fullmatch(hosts[0]):
+        return False
+    try:
+        urlsplit(f"//{hosts[0]}").port  # noqa: B018 - raises what is no address or port
+    except ValueError:
+        return False
+    return True
+
+
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?", re.ASCII)
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -122,13 +149,15 @@ def http_application(
     dicomweb: DicomwebServices,
     is_ready: Callable[[], Awaitable[None]],
     everyone: Principal | None,
+    has_proxy: bool,
     open_metrics: bool,
 ) -> ASGIApp:
     """Return the whole HTTP side of one worker.
 
     Args:
-        is_ready: raises a HilumError when the worker cannot serve (database or storage away).
+        is_ready: raises a HilumError when the worker cannot serve (the database is away).
         everyone: who asks every request when authentication is switched off, otherwise None.
+        has_proxy: whether a reverse proxy stands in front, so that we are called by its name.
     """
 
     async def healthz(_request: Request) -> Response:
@@ -156,4 +185,6 @@ def http_application(
     inner = Starlette(
         routes=routes, exception_handlers={HTTPException: answer_http_exception, Exception: answer_unexpected}
     )
-    return RequestMiddleware(Authentication(inner, console.identity, everyone=everyone, open_metrics=open_metrics))
+    return RequestMiddleware(
+        Authentication(inner, console.identity, everyone=everyone, has_proxy=has_proxy, open_metrics=open_metrics)
+    )

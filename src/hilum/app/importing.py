@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from lzma import LZMAError
 from typing import IO
 from zipfile import BadZipFile
 
@@ -14,12 +15,15 @@ from hilum.app.sources import Source, Unreadable
 from hilum.archive.model import IngestStatus, Origin
 from hilum.dicom.dicomdir import is_dicomdir
 from hilum.dicom.part10 import FileMeta, read_file_meta
-from hilum.kernel.errors import HilumError
+from hilum.dicom.uids import is_valid_uid
+from hilum.kernel.errors import HilumError, InvalidInput
 from hilum.kernel.limits import MIB
 from hilum.services.store import StoreResult, StoreService
 
 _CHUNK_BYTES = 1 * MIB
 PARALLEL = 8
+# What reading a file or a member of a ZIP archive may raise; NotImplementedError: packed in a way Python cannot unpack.
+_READING_ERRORS = (OSError, EOFError, BadZipFile, LZMAError, zlib.error, NotImplementedError)
 _MAX_LISTED = 1000
 
 
@@ -99,12 +103,12 @@ async def _import_one(
 ) -> None:
     try:
         stream = await asyncio.to_thread(source.open)
-    except (OSError, HilumError) as error:
+    except (*_READING_ERRORS, HilumError) as error:
         report.refuse(source.label, _reason(error), "unreadable")
         return
     try:
         result = await store_stream(store, tenant_id, stream, origin)
-    except (OSError, EOFError, BadZipFile, zlib.error) as error:
+    except _READING_ERRORS as error:
         report.refuse(source.label, _reason(error), "unreadable")
         return
     except HilumError as error:
@@ -130,6 +134,8 @@ async def store_stream(store: StoreService, tenant_id: int, stream: IO[bytes], o
     meta: FileMeta = read_file_meta(first)
     if is_dicomdir(meta.media_storage_sop_class_uid):
         return None
+    if not is_valid_uid(meta.transfer_syntax_uid):
+        raise InvalidInput("TransferSyntaxUID is no UID", code="invalid-uid", attribute="TransferSyntaxUID")
     intake = store.begin(tenant_id=tenant_id, transfer_syntax_uid=meta.transfer_syntax_uid, origin=origin)
     try:
         chunk: bytes | memoryview = memoryview(first)[meta.data_set_offset :]

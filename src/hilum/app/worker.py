@@ -79,6 +79,7 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
         ),
         is_ready=is_ready,
         everyone=everyone,
+        has_proxy=bool(settings.http.trusted_proxies),
         open_metrics=settings.http.open_metrics,
     )
 
