@@ -2,7 +2,9 @@
 
     python -m bench.disk DIRECTORY [--size 524288] [--count 400]
 
-Temporary file, write, fdatasync, rename, fsync of the directory: the bar that durable storing is measured against.
+Temporary file, write, fdatasync, rename, fsync of the directory; and, since an archive's answer also waits for its
+index, the append of one record to a journal with fdatasync, which writers that wait at the same moment share: the same
+sizes and synchronizations as a durable store.
 """
 
 # ruff: noqa: PTH104
@@ -17,10 +19,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+_RECORD = bytes(8192)
+
+
+class _Journal:
+    """A file that records are appended to; one synchronization serves all that were appended before it began."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        self._appending, self._synchronizing = threading.Lock(), threading.Lock()
+        self._appended = self._durable = 0
+
+    def commit(self) -> None:
+        """Append a record; it is durable afterwards."""
+        with self._appending:
+            os.write(self._descriptor, _RECORD)
+            self._appended += 1
+            mine = self._appended
+        with self._synchronizing:
+            if self._durable < mine:
+                reached = self._appended
+                os.fdatasync(self._descriptor)
+                self._durable = reached
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
 def write_files(folder: Path, files: Sequence[bytes], *, writers: int) -> float:
     """Return the seconds it takes to make the files durable in a new folder, which is removed afterwards."""
     folder.mkdir(parents=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    journal = _Journal(folder / "journal")
 
     def write(writer: int) -> None:
         for number in range(writer, len(files), writers):
@@ -31,6 +61,7 @@ def write_files(folder: Path, files: Sequence[bytes], *, writers: int) -> float:
             os.close(file)
             os.rename(temporary, final)
             os.fsync(descriptor)
+            journal.commit()
 
     threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
     try:
@@ -41,6 +72,7 @@ def write_files(folder: Path, files: Sequence[bytes], *, writers: int) -> float:
             thread.join()
         return time.perf_counter() - began
     finally:
+        journal.close()
         os.close(descriptor)
         shutil.rmtree(folder)
 
