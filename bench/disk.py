@@ -18,7 +18,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-
 _RECORD = bytes(8192)
 
 

@@ -95,7 +95,8 @@ def orthanc(folder: Path) -> Iterator[Peer | None]:
                 "Name": "bench", "StorageDirectory": str(home / "storage"), "IndexDirectory": str(home / "index"),
                 "HttpPort": http_port, "DicomPort": dicom_port, "DicomAet": "ORTHANC", "RemoteAccessAllowed": False,
                 "AuthenticationEnabled": False, "DicomAlwaysAllowStore": True, "Plugins": plugins[:1],
-                "LimitFindResults": 0, "HttpThreadsCount": 50, "DicomThreadsCount": 16, "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+                "LimitFindResults": 0, "HttpThreadsCount": 50, "DicomThreadsCount": 16,
+                "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
             }
         )
     )  # fmt: skip
