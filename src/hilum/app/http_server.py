@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from hilum.kernel.limits import HTTP_HEAD_TIMEOUT_S, MAX_HTTP_HEAD_BYTES
+from hilum.kernel.limits import HTTP_HEAD_TIMEOUT_S, MAX_HTTP_HEAD_BYTES, MAX_PIPELINED_REQUESTS
 
 
 class PatientlyBoundedProtocol(HttpToolsProtocol):
@@ -50,9 +50,17 @@ class PatientlyBoundedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """The head came in time."""
+        """The head came in time. Whoever sends too many requests without waiting for answers is let go."""
         self._stop_waiting()
         super().on_headers_complete()
+        if len(self.pipeline) > MAX_PIPELINED_REQUESTS and not self.transport.is_closing():
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request at hand before more are read: the queue would grow with every answer."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadline."""

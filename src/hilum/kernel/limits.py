@@ -42,6 +42,9 @@ MESSAGE_PROGRESS_TIMEOUT_S = 60.0
 MESSAGE_PROGRESS_BYTES = 4 * KIB
 # What one read from a socket may bring. One such buffer an event loop; a read larger than a PDU saves copies.
 RECEIVE_BUFFER_BYTES = 512 * KIB
+# A read shorter than this that completes no message may come from a sender that waits for TCP's acknowledgement
+# (DCMTK by default); one that sends without waiting fills more.
+PROMPT_ACKNOWLEDGEMENT_BYTES = 64 * KIB
 # Requests a peer may have open on one association when it asks for more than one (PS3.7 §D.3.3.3). pynetdicom,
 # DCMTK and Orthanc: 1; dcm4che: as configured, 0 (no bound) by default.
 MAX_OPERATIONS_PERFORMED = 16
@@ -177,6 +180,8 @@ HTTP_HEAD_TIMEOUT_S = 20.0
 HTTP_BODY_PROGRESS_TIMEOUT_S = 60.0
 # Request line and header fields together. nginx 32 KiB; Node 16 KiB; lists of UIDs in queries are long.
 MAX_HTTP_HEAD_BYTES = 64 * KIB
+# Requests a connection may send ahead of their answers. No browser does so; Apache answers without bound, nginx one.
+MAX_PIPELINED_REQUESTS = 100
 
 # --- Import ----------------------------------------------------------------------------------------------------
 MAX_DICOMDIR_BYTES = 256 * MIB
