@@ -12,9 +12,9 @@ from support.browsing import AXE, Visit, chromium_path, running_browser
 from support.running import RunningHilum
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, for all tests here."""
+    """Chromium, for one module's tests: while it is open no other event loop can run in this process."""
     executable = chromium_path()
     if executable is None:
         pytest.skip("no Chromium: apt-get install chromium")
