@@ -157,6 +157,9 @@ MAX_RENDERED_PIXELS = 32 * 1024 * 1024
 MAX_ANIMATED_FRAMES = 200
 # Frames decoded or rendered at a time by one worker; more wait their turn.
 MAX_RENDERINGS_IN_FLIGHT = 16
+# Memory all of them together may take, as estimated before a frame is read; one that takes more is worked on alone.
+# Sixteen mammograms of 100 MB each at the same time would take 7 GB with all that decoding and scaling adds.
+MAX_RENDERING_BYTES = 1 * GIB
 # A palette or look-up table that stands outside of the metadata: 65,536 entries of 16 bits.
 MAX_LOOK_UP_DATA_BYTES = 256 * KIB
 # Instances that are decoded as a whole for a client, before and after. Azure: 100 MB.
