@@ -3,12 +3,13 @@ none is half there, and nothing is left in staging."""
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
@@ -77,10 +78,21 @@ def _wait_until_ready(hilum: RunningHilum) -> None:
     raise AssertionError(f"Hilum did not recover:\n{hilum.errors[-3000:]}")
 
 
+@pytest.fixture
+def tidy() -> Iterator[None]:
+    """pynetdicom forgets to close the sockets of connections that were refused; they go here, not in another test."""
+    yield
+    gc.collect()
+
+
 @pytest.mark.timeout(280)
+# Of those sockets only: whatever is collected here was made by pynetdicom in a test of this module.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("tidy")
 @pytest.mark.parametrize("kill", [_kill_worker, _kill_database], ids=["worker", "PostgreSQL"])
 def test_every_acknowledged_instance_survives_kill_9(kill: Callable[[RunningHilum, random.Random], None]) -> None:
-    chance = random.Random(20261122)
+    # Another seed in the environment kills at other moments.
+    chance = random.Random(int(os.environ.get("CRASH_TEST_SEED", "20261122")))
     with running_hilum("--workers", "2") as hilum:
         senders = [Sender(hilum, number) for number in range(_SENDERS)]
         for sender in senders:

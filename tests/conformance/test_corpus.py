@@ -280,7 +280,8 @@ def storescp(folder: Path) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     folder.mkdir()
-    with subprocess.Popen(["/usr/bin/storescp", "-q", "+B", "+xa", "-pm", "-od", str(folder), str(port)]) as process:
+    command = ["/usr/bin/storescp", "-q", "+B", "+xa", "-pm", "-od", str(folder), str(port)]
+    with subprocess.Popen(command, env=os.environ | {"TCP_NODELAY": "1"}) as process:
         try:
             for _ in range(100):
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
