@@ -11,6 +11,7 @@ import asyncpg
 from hilum.archive.model import DuplicatePolicy, IngestOutcome, IngestStatus, InstanceDraft
 from hilum.index.hierarchy import ensure_series
 from hilum.index.ingest_sql import (
+    ADD_INSTANCE,
     ADD_INSTANCES,
     LOCK_INSTANCE,
     REMOVE_EMPTY_PATIENT,
@@ -160,6 +161,8 @@ class _Batch:
             )
             for index in indexes
         ]
+        if len(values) == 1:
+            return await connection.fetch(ADD_INSTANCE, self.tenant_id, regardless, *values[0])
         columns = map(list, zip(*values, strict=True))
         return await connection.fetch(ADD_INSTANCES, self.tenant_id, regardless, *columns)
 

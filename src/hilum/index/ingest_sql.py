@@ -33,14 +33,24 @@ _INPUT: Final = _PLACED_COLUMNS | INSTANCE_COLUMNS | _UID_COLUMNS
 _STORED: Final = ", ".join(_PLACED_COLUMNS | INSTANCE_COLUMNS)
 _ARRAYS: Final = ", ".join(f"${i}::{sql_type}[]" for i, sql_type in enumerate(_INPUT.values(), start=3))
 
-# $1 tenant, $2 whether to insert although some row carries the UID of an instance with other content.
-# Returns the rows that were not inserted and whether the instance that is there has the same content (NULL when it
-# came in while this statement ran). Without $2 one such row keeps all from being inserted: the batch is then
-# written in a transaction that replaces. What is present is looked up by a scalar subquery, since a join planned while
-# the table is small would read all of it for ever after.
-ADD_INSTANCES: Final = f"""
+_INPUT_OF_MANY: Final = f"SELECT * FROM unnest({_ARRAYS}) WITH ORDINALITY AS t ({', '.join(_INPUT)}, position)"
+_INPUT_OF_ONE: Final = "SELECT {}, 1::bigint AS position".format(
+    ", ".join(f"${i}::{sql_type} AS {name}" for i, (name, sql_type) in enumerate(_INPUT.items(), start=3))
+)
+
+
+def _add(rows: str) -> str:
+    """Return the statement that adds the rows which the query `rows` makes of its parameters from $3 on.
+
+    $1 is the tenant, $2 whether to insert although some row carries the UID of an instance with other content.
+    Returns the rows that were not inserted and whether the instance that is there has the same content (NULL when it
+    came in while this statement ran). Without $2 one such row keeps all from being inserted: the batch is then written
+    in a transaction that replaces. What is present is looked up by a scalar subquery, since a join planned while the
+    table is small would read all of it for ever after.
+    """
+    return f"""
 WITH input AS MATERIALIZED (
-    SELECT * FROM unnest({_ARRAYS}) WITH ORDINALITY AS t ({", ".join(_INPUT)}, position)
+    {rows}
 ), present AS MATERIALIZED (
     SELECT position, (
         SELECT instance.digest = input.digest FROM instance
@@ -66,6 +76,11 @@ SELECT input.position, present.is_same
 FROM input LEFT JOIN added USING (sop_instance_uid) LEFT JOIN present USING (position)
 WHERE added.instance_key IS NULL
 """
+
+
+ADD_INSTANCES: Final = _add(_INPUT_OF_MANY)
+# A lone instance needs no arrays, which take client and server longer than the rest of it.
+ADD_INSTANCE: Final = _add(_INPUT_OF_ONE)
 
 LOCK_INSTANCE: Final = """
 SELECT instance.instance_key, instance.series_key, instance.digest
