@@ -59,7 +59,7 @@ class PatientlyBoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request at hand before more are read: the queue would grow with every answer."""
         super().on_response_complete()
-        if self.pipeline:
+        if self.pipeline and not self.transport.is_closing():
             self.flow.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -24,6 +24,7 @@ from hilum.kernel.limits import (
     MAX_ANIMATED_FRAMES,
     MAX_LOOK_UP_DATA_BYTES,
     MAX_RENDERED_PIXELS,
+    MAX_RENDERING_BYTES,
     MAX_RENDERINGS_IN_FLIGHT,
     MAX_TRANSCODED_BYTES,
 )
@@ -33,11 +34,14 @@ from hilum.pixels.grayscale import Window
 from hilum.pixels.native import Samples
 from hilum.pixels.picture import Picture, Viewport, encode_gif, encode_jpeg, encode_png
 from hilum.pixels.render import render_frame
+from hilum.services.allowance import Allowance
 from hilum.services.retrieve import RetrieveService
 
 T = TypeVar("T")
 
 _DEFAULT_QUALITY = 90
+# Stored, decoded, indices of 8 bytes into the table of grey values: measured at 16 bits.
+_COPIES_OF_A_FRAME = 7
 
 
 class PictureFormat(StrEnum):
@@ -87,6 +91,7 @@ class RenderService:
         self._retrieve = retrieve
         self._threads = ThreadPoolExecutor(thread_count or os.cpu_count() or 1, thread_name_prefix="render")
         self._slots = asyncio.Semaphore(MAX_RENDERINGS_IN_FLIGHT)
+        self._memory = Allowance(MAX_RENDERING_BYTES)
 
     def close(self) -> None:
         """Let the threads end once they have finished what is under way."""
@@ -117,7 +122,8 @@ class RenderService:
         """
         async with self._slots:
             source = await self._source(tenant_id, instance)
-            return await self._rendered(source, frame_number, options, lambda picture: _encoded(picture, options))
+            async with self._memory.share(_frame_memory_bytes(source)):
+                return await self._rendered(source, frame_number, options, lambda picture: _encoded(picture, options))
 
     async def animation(self, tenant_id: int, instance: StoredInstance, options: PictureOptions) -> bytes:
         """Return all frames as an animated GIF; of very many, evenly spaced ones.
@@ -130,12 +136,13 @@ class RenderService:
             count = source.frames.frame_count
             step = -(-count // MAX_ANIMATED_FRAMES)
             options = replace(options, viewport=_viewport_of_many(source, options.viewport, -(-count // step)))
-            pictures = [
-                await self._rendered(source, number, options, lambda picture: picture)
-                for number in range(1, count + 1, step)
-            ]
-            duration_ms = frame_time_ms(source.attributes) * step
-            return await self._on_thread(lambda: encode_gif(pictures, duration_ms))
+            async with self._memory.share(_frame_memory_bytes(source) + 3 * MAX_RENDERED_PIXELS):
+                pictures = [
+                    await self._rendered(source, number, options, lambda picture: picture)
+                    for number in range(1, count + 1, step)
+                ]
+                duration_ms = frame_time_ms(source.attributes) * step
+                return await self._on_thread(lambda: encode_gif(pictures, duration_ms))
 
     async def native_frames(
         self, tenant_id: int, instance: StoredInstance, frame_numbers: Sequence[int]
@@ -149,7 +156,7 @@ class RenderService:
         """
         source = await self._source(tenant_id, instance)
         for frame_number in frame_numbers:
-            async with self._slots:
+            async with self._slots, self._memory.share(_frame_memory_bytes(source)):
                 (data,) = await self._retrieve.frames(instance, [frame_number])
                 frame = await self._on_thread(partial(_decoded, source, frame_number, data))
             yield _native(frame, describe_pixels(source.attributes).bits_allocated)
@@ -171,11 +178,18 @@ class RenderService:
         if instance.blob.size_bytes > MAX_TRANSCODED_BYTES:
             raise _too_large_to_transcode()
         async with self._slots:
-            file = await self._file(instance)
-            pixels = None
+            source = None
+            decoded_bytes = instance.blob.size_bytes
             if has_pixels and (syntax.is_encapsulated or not syntax.is_little_endian):
-                pixels = await self._all_pixels(await self._source(tenant_id, instance))
-            return await self._on_thread(lambda: to_explicit_little_endian(file, pixels))
+                source = await self._source(tenant_id, instance)
+                decoded_bytes = describe_pixels(source.attributes).native_frame_bits // 8 * source.frames.frame_count
+                if decoded_bytes > MAX_TRANSCODED_BYTES:
+                    raise _too_large_to_transcode()
+            # The file, its pixels decoded, and the file made of both.
+            async with self._memory.share(instance.blob.size_bytes + 2 * decoded_bytes):
+                file = await self._file(instance)
+                pixels = await self._all_pixels(source) if source is not None else None
+                return await self._on_thread(lambda: to_explicit_little_endian(file, pixels))
 
     async def _file(self, instance: StoredInstance) -> bytes:
         pieces: list[bytes] = []
@@ -185,11 +199,8 @@ class RenderService:
 
     async def _all_pixels(self, source: _Source) -> NativePixels:
         description = describe_pixels(source.attributes)
-        frame_count = source.frames.frame_count
-        if description.native_frame_bits // 8 * frame_count > MAX_TRANSCODED_BYTES:
-            raise _too_large_to_transcode()
         frames: list[DecodedFrame] = []
-        for frame_number in range(1, frame_count + 1):
+        for frame_number in range(1, source.frames.frame_count + 1):
             (data,) = await self._retrieve.frames(source.instance, [frame_number])
             frames.append(await self._on_thread(partial(_decoded, source, frame_number, data)))
         if description.bits_allocated == 1:
@@ -253,6 +264,11 @@ def _viewport_of_many(source: _Source, wanted: Viewport | None, picture_count: i
     factor = share**0.5
     smaller = Viewport(max(1, int(width * factor)), max(1, int(height * factor)))
     return smaller if wanted is None else replace(wanted, width=smaller.width, height=smaller.height)
+
+
+def _frame_memory_bytes(source: _Source) -> int:
+    """Return about how much memory the work on one frame takes: stored, decoded, and on its way to display values."""
+    return _COPIES_OF_A_FRAME * (describe_pixels(source.attributes).native_frame_bits // 8)
 
 
 def _first_bit(source: _Source, frame_number: int) -> int:
