@@ -52,7 +52,7 @@ def ct_series(slices: int, rows: int, columns: int, seed: int) -> Iterator[bytes
 
     Reference: PS3.3 §A.3
     """
-    person = Person(f"BENCH{seed:06d}", f"Bench^Patient {seed}", "19620229", "F")
+    person = Person(f"BENCH{seed:06d}", f"Bench^Patient {seed}", "19620228", "F")
     study = StudyOf(person, f"bench/{seed}", "CT Chest", "20260105", "080000", f"B{seed:07d}")
     series = chest_series(study, 2, "Chest 1.5 mm")
     for ds in ct_instances(series, Thorax(seed, Nodule()), slices, rows, columns):

@@ -236,6 +236,8 @@ def test_a_ct_series_is_made_slice_by_slice_in_the_asked_size() -> None:
     assert len(first) > 85
     assert first.SeriesInstanceUID == second.SeriesInstanceUID
     assert first.SOPInstanceUID != second.SOPInstanceUID
+    meta = read_file_meta(one)
+    assert read_header(one[meta.data_set_offset :], meta.transfer_syntax_uid).damage == ()
     other = pydicom.dcmread(BytesIO(next(ct_series(2, 64, 96, seed=4))))
     assert other.StudyInstanceUID != first.StudyInstanceUID and other.PatientID != first.PatientID
 
