@@ -261,6 +261,7 @@ class Association:
         """Leave a peer that does not confirm: many modalities never expect a release from the acceptor."""
         if not self.is_ended:
             self.abort(LimitExceeded("the peer does not confirm the release", code="release-timeout"))
+            self.connection.close()
 
     # --- the connection's user ---------------------------------------------------------------------------------
 
