@@ -50,16 +50,18 @@ class PatientlyBoundedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """The head came in time. Whoever sends too many requests without waiting for answers is let go."""
+        """The head came in time. Whoever sends too many requests ahead gets no answer to the later ones."""
         self._stop_waiting()
         super().on_headers_complete()
-        if len(self.pipeline) > MAX_PIPELINED_REQUESTS and not self.transport.is_closing():
-            self.transport.close()
+        if len(self.pipeline) > MAX_PIPELINED_REQUESTS:
+            self.pipeline.popleft()
+            # The last one that is answered ends the connection.
+            self.pipeline[0][0].keep_alive = False
 
     def on_response_complete(self) -> None:
         """Go on with the next request at hand before more are read: the queue would grow with every answer."""
         super().on_response_complete()
-        if self.pipeline and not self.transport.is_closing():
+        if self.pipeline:
             self.flow.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
