@@ -7,6 +7,7 @@ supervisor is gone, and the worker drains and stops.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 
@@ -49,6 +50,9 @@ async def serve_until_told(order: LaunchOrder) -> None:
         acceptor = await start_dimse(settings, archive, dicom_socket)
         try:
             await http.start([http_socket])
+            # What is there now stays: the collector need not look at it again with every few thousand new objects.
+            gc.collect()
+            gc.freeze()
             sys.stdout.write("ready\n")
             sys.stdout.flush()
             await stop.wait()
