@@ -222,6 +222,21 @@ class TestFrames:
         single = client.get(f"{samples['jpeg'].url}/frames/1", headers={"Accept": "image/jpeg"})
         assert single.content == content
 
+    def test_large_frames_tell_their_length(self, client: httpx2.Client) -> None:
+        dataset = ct_slice(side=1600)
+        pixels = dataset.PixelData
+        dataset.NumberOfFrames, dataset.PixelData = 2, pixels + pixels[::-1]
+        sample = Sample(part10(dataset))
+        assert stow(client, [sample.file]).status_code == 200
+        alone = client.get(f"{sample.url}/frames/2", headers={"Accept": "application/octet-stream"})
+        assert int(alone.headers["content-length"]) == len(pixels)
+        assert alone.content == pixels[::-1]
+        one_part = client.get(f"{sample.url}/frames/1", headers={"Accept": OCTETS})
+        assert int(one_part.headers["content-length"]) == len(one_part.content)
+        assert [content for _, content in parts_of(one_part)] == [pixels]
+        both = client.get(f"{sample.url}/frames/2,1", headers={"Accept": OCTETS})
+        assert [content for _, content in parts_of(both)] == [pixels[::-1], pixels]
+
     @pytest.mark.parametrize(("frames", "status"), [("3", 404), ("1,9", 404), ("0", 400), ("x", 400), ("1-2", 200)])
     def test_frame_lists(self, client: httpx2.Client, samples: dict[str, Sample], frames: str, status: int) -> None:
         assert client.get(f"{samples['rle'].url}/frames/{frames}").status_code == status

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from hilum.archive.model import StoredInstance
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, TransferSyntax, transfer_syntax
@@ -19,8 +20,7 @@ from hilum.pixels.codecs import can_decode
 from hilum.services.render import RenderService
 from hilum.services.retrieve import RetrieveService
 
-# Frames read from storage at a time while an answer is streamed.
-_FRAMES_PER_READ = 8
+_Frames: TypeAlias = AsyncIterator[tuple[int, AsyncIterator[bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,17 @@ async def retrieve_frames(request: Request, retrieve: RetrieveService, render: R
         return Response(status_code=304, headers={"ETag": tag})
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if form.is_stored:
-        frames = _stored(retrieve, instance, numbers)
+        frames = retrieve.stored_frames(instance, numbers)
     else:
-        frames = render.native_frames(tenant_id, instance, numbers)
-    # The first frame is fetched before the answer begins, so that what is wrong with it can still be said.
-    first = await anext(frames)
+        frames = _whole(render.native_frames(tenant_id, instance, numbers))
+    # The first bytes are fetched before the answer begins, so that what is wrong with them can still be said.
+    size_bytes, content = await anext(frames)
+    first = _after(await anext(content, b""), content)
     if not form.is_multipart:
-        return Response(first, headers={**headers, "Content-Type": form.content_type})
+        headers |= {"Content-Type": form.content_type, "Content-Length": str(size_bytes)}
+        return StreamingResponse(first, headers=headers)
     part_headers = [("Content-Type", form.content_type)]
-    known = [(part_headers, len(first))] if len(numbers) == 1 else None
+    known = [(part_headers, size_bytes)] if len(numbers) == 1 else None
     return multipart(_parts(first, frames, part_headers), form.media_type, headers, known=known)
 
 
@@ -131,13 +133,20 @@ def _choose(ranges: Sequence[Accepted], stored: TransferSyntax, count: int) -> _
     raise not_acceptable(*alternatives)
 
 
-async def _stored(retrieve: RetrieveService, instance: StoredInstance, numbers: Sequence[int]) -> AsyncIterator[bytes]:
-    for start in range(0, len(numbers), _FRAMES_PER_READ):
-        for frame in await retrieve.frames(instance, numbers[start : start + _FRAMES_PER_READ], byte_aligned=True):
-            yield frame
+async def _whole(frames: AsyncIterator[bytes]) -> _Frames:
+    async for frame in frames:
+        yield len(frame), once(frame)
 
 
-async def _parts(first: bytes, rest: AsyncIterator[bytes], part_headers: list[tuple[str, str]]) -> AsyncIterator[Part]:
-    yield part_headers, once(first)
-    async for frame in rest:
-        yield part_headers, once(frame)
+async def _after(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield beginning
+    async for chunk in rest:
+        yield chunk
+
+
+async def _parts(
+    first: AsyncIterator[bytes], rest: _Frames, part_headers: list[tuple[str, str]]
+) -> AsyncIterator[Part]:
+    yield part_headers, first
+    async for _, content in rest:
+        yield part_headers, content

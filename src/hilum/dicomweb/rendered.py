@@ -128,8 +128,9 @@ async def _other_than_picture(
         if not syntax.is_video:
             return None
         _require(ranges, syntax.media_type)
-        (stream,) = await retrieve.frames(instance, [1])
-        return Response(stream, media_type=syntax.media_type)
+        size_bytes, content = await anext(retrieve.stored_frames(instance, [1]))
+        headers = {"Content-Length": str(size_bytes)}
+        return StreamingResponse(content, headers=headers, media_type=syntax.media_type)
     if instance.sop_class_uid == ENCAPSULATED_PDF_STORAGE:
         _require(ranges, _PDF)
         return await _pdf(request, instance, retrieve, render)

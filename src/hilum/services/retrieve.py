@@ -17,7 +17,7 @@ from hilum.dicom.header import read_header
 from hilum.dicom.inflate import Inflater
 from hilum.dicom.uids import transfer_syntax
 from hilum.kernel.errors import CorruptData, LocalProtocolError, NotFound
-from hilum.kernel.limits import MAX_INFLATED_BYTES, RETRIEVE_READ_AHEAD_BYTES
+from hilum.kernel.limits import BLOB_CHUNK_BYTES, MAX_INFLATED_BYTES, RETRIEVE_READ_AHEAD_BYTES
 from hilum.services.metadata import MetadataMaker
 
 # Codes of the module `array` by VR, for values that are sequences of numbers (PS3.5 §7.3).
@@ -29,6 +29,8 @@ _NUMBER_CODES: Final = {
 }
 # Larger files are streamed, smaller ones are read at once and ahead.
 _WHOLE_FILE_BYTES: Final = RETRIEVE_READ_AHEAD_BYTES
+# Small frames, or fragments of a large one, that are read together.
+_RANGES_PER_READ: Final = 8
 
 
 class RetrieveService:
@@ -127,6 +129,29 @@ class RetrieveService:
             contents.append(content)
         return contents
 
+    async def stored_frames(
+        self, instance: StoredInstance, frame_numbers: Sequence[int]
+    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Yield length and content of frames as `frames` gives them, byte aligned, however many there are.
+
+        Small frames are read together, up to `limits.RETRIEVE_READ_AHEAD_BYTES`; a larger one is streamed, unless it
+        has to be inflated or shifted.
+
+        Raises:
+            NotFound, CorruptData: as `frames`.
+        """
+        frames = _frame_index(instance)
+        is_deflated = transfer_syntax(instance.transfer_syntax_uid).is_deflated
+        sizes = [sum(length for _, length in frames.frame_ranges(number - 1)) for number in frame_numbers]
+        # Each reading of a deflated data set inflates it from its beginning: the fewer, the better.
+        most = MAX_INFLATED_BYTES if is_deflated else RETRIEVE_READ_AHEAD_BYTES
+        for start, end in _batches(sizes, most):
+            if sizes[start] > most and frames.is_byte_aligned and not is_deflated:
+                yield sizes[start], self._pieces(instance, frames.frame_ranges(frame_numbers[start] - 1))
+                continue
+            for content in await self.frames(instance, frame_numbers[start:end], byte_aligned=True):
+                yield len(content), _once(content)
+
     async def bulk_data(self, instance: StoredInstance, path: str) -> tuple[str, AsyncIterator[bytes], int]:
         """Return VR, content and length of a value the metadata only refer to; numbers are in little endian.
 
@@ -180,7 +205,16 @@ class RetrieveService:
             locator.feed(await self._blobs.read(blob.key, blob.data_set_offset + wanted[0], wanted[1]))
         return _require_location(locator.location)
 
-    async def _read_ranges(self, instance: StoredInstance, ranges: list[tuple[int, int]]) -> list[bytes]:
+    async def _pieces(self, instance: StoredInstance, ranges: Sequence[tuple[int, int]]) -> AsyncIterator[bytes]:
+        for start, end in _batches([length for _, length in ranges], BLOB_CHUNK_BYTES):
+            if end - start > 1:
+                yield b"".join(await self._read_ranges(instance, ranges[start:end]))
+                continue
+            offset, length = ranges[start]
+            async for chunk in self.stream(instance, instance.blob.data_set_offset + offset, length):
+                yield chunk
+
+    async def _read_ranges(self, instance: StoredInstance, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         start = instance.blob.data_set_offset
         if not transfer_syntax(instance.transfer_syntax_uid).is_deflated:
             return await self._blobs.read_many(
@@ -188,6 +222,18 @@ class RetrieveService:
             )
         deflated = [chunk async for chunk in self.stream(instance, start)]
         return await asyncio.to_thread(_inflate_ranges, deflated, ranges)
+
+
+def _batches(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Yield beginning and end of runs that come to no more than `most`; what is larger comes alone."""
+    start, total = 0, 0
+    for index, size in enumerate(sizes):
+        if index > start and (total + size > most or index - start == _RANGES_PER_READ):
+            yield start, index
+            start, total = index, 0
+        total += size
+    if sizes:
+        yield start, len(sizes)
 
 
 def _frame_index(instance: StoredInstance) -> FrameIndex:

@@ -27,7 +27,7 @@ from pydicom.uid import (
 
 from hilum.archive.model import StoredInstance
 from hilum.kernel.errors import LocalProtocolError, NotFound
-from hilum.kernel.limits import RETRIEVE_READ_AHEAD_BYTES
+from hilum.kernel.limits import BLOB_CHUNK_BYTES, RETRIEVE_READ_AHEAD_BYTES
 from hilum.services.retrieve import RetrieveService
 from support.instances import ct_slice, data_set_bytes, part10
 from support.store_house import House
@@ -47,6 +47,24 @@ async def _only(retrieve: RetrieveService, dataset: Dataset) -> StoredInstance:
         1, dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID, with_frame_index=True
     )
     return instance
+
+
+def _sizes_read(house: House) -> list[int]:
+    """Return a list that will hold how much is read from storage each time."""
+    sizes: list[int] = []
+    read, read_many = house.blobs.read, house.blobs.read_many
+
+    async def counted(key: str, offset: int = 0, length: int | None = None) -> bytes:
+        content = await read(key, offset, length)
+        sizes.append(len(content))
+        return content
+
+    async def counted_many(key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        sizes.append(sum(length for _, length in ranges))
+        return await read_many(key, ranges)
+
+    house.blobs.read, house.blobs.read_many = counted, counted_many  # type: ignore[method-assign]
+    return sizes
 
 
 async def test_what_is_not_there_or_another_tenants_is_not_found(house: House, retrieve: RetrieveService) -> None:
@@ -186,6 +204,60 @@ class TestFrames:
         await house.store_bytes(deflated, DeflatedExplicitVRLittleEndian)
         frames = await retrieve.frames(await _only(retrieve, dataset), [5, 2])
         assert frames == [pixels[4].tobytes(), pixels[1].tobytes()]
+
+    @pytest.mark.parametrize("fragments", [0, 1, 3, 30])
+    async def test_large_frames_are_streamed_in_small_reads(
+        self, house: House, retrieve: RetrieveService, fragments: int
+    ) -> None:
+        dataset, pixels = self._multiframe(3, side=1500)
+        frames = [frame.tobytes() for frame in pixels]
+        syntax = ExplicitVRLittleEndian
+        if fragments:
+            frames[1] = frames[1][:5000]
+            dataset.PixelData = encapsulate(frames, fragments_per_frame=fragments, has_bot=True)
+            dataset["PixelData"].VR = "OB"
+            dataset["PixelData"].is_undefined_length = True
+            dataset.file_meta.TransferSyntaxUID = syntax = JPEG2000Lossless
+        await house.store_bytes(data_set_bytes(part10(dataset)), syntax)
+        instance = await _only(retrieve, dataset)
+        reads = _sizes_read(house)
+        found = [(size, await _joined(content)) async for size, content in retrieve.stored_frames(instance, [3, 2, 1])]
+        assert found == [(len(frame), frame) for frame in reversed(frames)]
+        assert max(reads) <= BLOB_CHUNK_BYTES
+
+    async def test_small_frames_are_read_together_within_bounds(self, house: House, retrieve: RetrieveService) -> None:
+        dataset, pixels = self._multiframe(12, side=800)
+        await house.store(dataset)
+        instance = await _only(retrieve, dataset)
+        reads = _sizes_read(house)
+        numbers = [*range(1, 13)]
+        found = [await _joined(content) async for _, content in retrieve.stored_frames(instance, numbers)]
+        assert found == [frame.tobytes() for frame in pixels]
+        assert len(reads) == 4
+        assert max(reads) <= RETRIEVE_READ_AHEAD_BYTES
+
+    async def test_large_frames_that_must_be_inflated_or_shifted_are_given_too(
+        self, house: House, retrieve: RetrieveService
+    ) -> None:
+        dataset, pixels = self._multiframe(2, side=1500)
+        compressor = zlib.compressobj(1, wbits=-15)
+        deflated = compressor.compress(data_set_bytes(part10(dataset))) + compressor.flush()
+        await house.store_bytes(deflated, DeflatedExplicitVRLittleEndian)
+        instance = await _only(retrieve, dataset)
+        found = [await _joined(content) async for _, content in retrieve.stored_frames(instance, [2, 1])]
+        assert found == [pixels[1].tobytes(), pixels[0].tobytes()]
+        single_bits = ct_slice(side=6001)
+        single_bits.NumberOfFrames = 2
+        single_bits.BitsAllocated = single_bits.BitsStored = 1
+        single_bits.HighBit = 0
+        bits = np.random.default_rng(4).integers(0, 2, (2, 6001 * 6001), dtype=np.uint8)
+        packed = np.packbits(bits.reshape(-1), bitorder="little").tobytes()
+        single_bits.PixelData = packed + b"\0" * (len(packed) % 2)
+        single_bits["PixelData"].VR = "OB"
+        await house.store(single_bits)
+        instance = await _only(retrieve, single_bits)
+        found = [await _joined(content) async for _, content in retrieve.stored_frames(instance, [1, 2])]
+        assert found == [np.packbits(frame, bitorder="little").tobytes() for frame in bits]
 
 
 class TestBulkData:
