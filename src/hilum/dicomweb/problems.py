@@ -37,11 +37,13 @@ HTTP_STATUS: dict[type[HilumError], int] = {
 _STATUS_OF_CODE = {
     "unsupported-media-type": 415,
     "too-many-results": 400,
-    # What the sender sent cannot be made a picture, as damaged as it came; the original can still be had.
+    # What the sender sent cannot be decoded or converted, as damaged as it came; the original can still be had. Damage
+    # of our own making, such as a blob that is too short, stays an error of the server.
     "corrupt-frame": 406,
     "corrupt-lut": 406,
     "corrupt-palette": 406,
     "frame-too-short": 406,
+    "not-transcodable": 406,
 }
 _RETRY_AFTER_S = 5
 

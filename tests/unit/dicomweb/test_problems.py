@@ -7,7 +7,7 @@ import pytest
 
 from hilum.dicomweb.problems import HTTP_STATUS, problem, status_of
 from hilum.dicomweb.store_report import FAILURE_REASON, failure_reason
-from hilum.kernel.errors import FAMILIES, Conflict, HilumError, InvalidInput, Unavailable, Unsupported
+from hilum.kernel.errors import FAMILIES, Conflict, CorruptData, HilumError, InvalidInput, Unavailable, Unsupported
 
 
 def test_tables_are_total() -> None:
@@ -29,6 +29,18 @@ def test_every_family_is_answered_with_problem_json(family: type[HilumError]) ->
 def test_special_codes_have_their_own_status() -> None:
     assert status_of(Unsupported("x", code="unsupported-media-type")) == 415
     assert status_of(Unsupported("x", code="not-acceptable")) == 406
+
+
+@pytest.mark.parametrize(
+    "code", ["corrupt-frame", "corrupt-lut", "corrupt-palette", "frame-too-short", "not-transcodable"]
+)
+def test_damage_that_came_with_the_object_is_no_error_of_the_server(code: str) -> None:
+    assert status_of(CorruptData("x", code=code)) == 406
+
+
+@pytest.mark.parametrize("code", ["short-blob", "frame-index"])
+def test_damage_of_our_own_making_is_an_error_of_the_server(code: str) -> None:
+    assert status_of(CorruptData("x", code=code)) == 500
 
 
 def test_what_may_help_later_says_when() -> None:
