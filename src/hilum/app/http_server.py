@@ -1,9 +1,13 @@
-"""uvicorn inside a worker: our sockets, our signals, and no patience for heads that never end."""
+"""uvicorn inside a worker: our sockets, our signals, no patience for heads that never end or answers nobody takes."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
+import sys
+import termios
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -11,13 +15,24 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from hilum.kernel.limits import HTTP_HEAD_TIMEOUT_S, MAX_HTTP_HEAD_BYTES, MAX_PIPELINED_REQUESTS
+from hilum.kernel.limits import (
+    HTTP_HEAD_TIMEOUT_S,
+    HTTP_WRITE_TIMEOUT_S,
+    MAX_HTTP_HEAD_BYTES,
+    MAX_PIPELINED_REQUESTS,
+)
+
+# SO_LINGER: on, for no time.
+_RESET = struct.pack("ii", 1, 0)
 
 
 class PatientlyBoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, closing connections whose first request head does not come in time or grows too long."""
+    """uvicorn's protocol, closing connections whose request head does not come in time or grows too long, and those
+    whose peer takes nothing of what is waiting for it.
+    """
 
     _head_deadline: asyncio.TimerHandle | None = None
+    _write_deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -35,6 +50,7 @@ class PatientlyBoundedProtocol(HttpToolsProtocol):
         self._head_deadline = None
         if not self.transport.is_closing():
             self.transport.close()
+            self._watch_writing()
 
     def data_received(self, data: bytes) -> None:
         """Count the bytes of an unfinished head; pass everything on."""
@@ -63,16 +79,65 @@ class PatientlyBoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
+        if self.transport.is_closing():
+            self._watch_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close; what the peer has not taken yet is not waited for without end."""
+        super().timeout_keep_alive_handler()
+        self._watch_writing()
+
+    def pause_writing(self) -> None:
+        """Begin the time for the peer to take something."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """The peer takes what it is sent."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_watching()
+
+    def _watch_writing(self) -> None:
+        self._stop_watching()
+        if self not in self.connections:
+            return  # it has ended by itself
+        loop = asyncio.get_running_loop()
+        self._write_deadline = loop.call_later(HTTP_WRITE_TIMEOUT_S, self._require_progress, self._unsent_bytes())
+
+    def _require_progress(self, unsent_before: int) -> None:
+        if self._unsent_bytes() < unsent_before:
+            self._watch_writing()
+        else:
+            self._write_deadline = None
+            # Without this the kernel would go on trying to deliver what it holds.
+            options = self.transport.get_extra_info("socket")
+            options.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+
+    def _unsent_bytes(self) -> int:
+        """Return what waits here and in the kernel: its buffer is so large that a slow peer empties ours in steps."""
+        unsent: int = self.transport.get_write_buffer_size()
+        if sys.platform == "linux":
+            queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            unsent += int.from_bytes(queued, sys.byteorder)
+        return unsent
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
+        """Forget the deadlines."""
         self._stop_waiting()
+        self._stop_watching()
         super().connection_lost(exc)
 
     def _stop_waiting(self) -> None:
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
+
+    def _stop_watching(self) -> None:
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
 
 
 class HttpServer:

@@ -181,6 +181,8 @@ SIGN_IN_FAILURE_WINDOW_S = 900.0
 # How long a request's head, and each following piece of its body, may take.
 HTTP_HEAD_TIMEOUT_S = 20.0
 HTTP_BODY_PROGRESS_TIMEOUT_S = 60.0
+# How long a client may take nothing of an answer; each holds up to two mebibytes. nginx and Apache 60 s.
+HTTP_WRITE_TIMEOUT_S = 60.0
 # Request line and header fields together. nginx 32 KiB; Node 16 KiB; lists of UIDs in queries are long.
 MAX_HTTP_HEAD_BYTES = 64 * KIB
 # Requests a connection may send ahead of their answers. No browser does so; Apache answers without bound, nginx one.

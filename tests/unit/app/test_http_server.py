@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from hilum.app import http_server
 from hilum.app.http_server import HttpServer
 from hilum.kernel.limits import MAX_PIPELINED_REQUESTS
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+# More than the buffers of both kernels hold.
+MUCH = 32 << 20
 
 
 class _Application:
@@ -75,10 +80,74 @@ async def test_requests_sent_too_far_ahead_are_not_answered(application: _Applic
 
 async def test_endless_head_is_refused(application: _Application, port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000)
+    writer.write(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200_000)
     assert (await _last_words(reader))[:13] in (b"", b"HTTP/1.1 400 ")
     assert application.asked == 0
     writer.close()
+
+
+class _Giving:
+    """Answers with much, whole or in pieces, and knows when the client is gone."""
+
+    def __init__(self) -> None:
+        self.given = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_whole = Request(scope).url.path == "/whole"
+        answer = Response(bytes(MUCH)) if is_whole else StreamingResponse(self._pieces())
+        try:
+            await answer(scope, receive, send)
+        finally:
+            self.given.set()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        for _ in range(MUCH >> 20):
+            yield bytes(1 << 20)
+
+
+@pytest.fixture
+async def giving(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[_Giving, int]]:
+    monkeypatch.setattr(http_server, "HTTP_WRITE_TIMEOUT_S", 1.0)
+    application = _Giving()
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    server = HttpServer(application, trusted_proxies=[], drain_s=30.0)
+    await server.start([listening])
+    yield application, int(listening.getsockname()[1])
+    # A connection that nobody ends would hold this up beyond the time a test has.
+    await server.stop()
+    listening.close()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("path", ["whole", "pieces"])
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_client_that_takes_nothing_is_let_go(giving: tuple[_Giving, int], path: str, connection: str) -> None:
+    application, port = giving
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(f"GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n".encode())
+        await application.given.wait()
+        await asyncio.to_thread(_await_reset, client)
+
+
+async def test_client_that_takes_little_at_a_time_gets_all(giving: tuple[_Giving, int]) -> None:
+    _, port = giving
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=64 * 1024)
+    writer.write(b"GET /pieces HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    received = 0
+    for _ in range(25):
+        received += len(await reader.readexactly(512 * 1024))
+        await asyncio.sleep(0.1)
+    received += len(await reader.read())
+    assert received > MUCH
+    writer.close()
+
+
+def _await_reset(client: socket.socket) -> None:
+    """Take nothing until the server has ended the connection, which it can only do by a reset."""
+    waiting = select.poll()
+    waiting.register(client, select.POLLERR | select.POLLHUP)
+    waiting.poll()
 
 
 async def _last_words(reader: asyncio.StreamReader) -> bytes:
