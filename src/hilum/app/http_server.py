@@ -15,12 +15,16 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from hilum.kernel.errors import LocalProtocolError, Unavailable
 from hilum.kernel.limits import (
     HTTP_HEAD_TIMEOUT_S,
     HTTP_WRITE_TIMEOUT_S,
     MAX_HTTP_HEAD_BYTES,
     MAX_PIPELINED_REQUESTS,
 )
+from hilum.observe.logs import get_logger
+
+_log = get_logger("http")
 
 # SO_LINGER: on, for no time.
 _RESET = struct.pack("ii", 1, 0)
@@ -161,9 +165,11 @@ class HttpServer:
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
+        self._sockets: list[socket.socket] = []
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept connections on the sockets."""
+        self._sockets = sockets
         self._task = asyncio.create_task(self._server.serve(sockets=sockets), name="http")
         while not self._server.started:
             if self._task.done():
@@ -171,11 +177,31 @@ class HttpServer:
                 raise RuntimeError("the HTTP server ended before it accepted connections")
             await asyncio.sleep(0.005)
 
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set.
+
+        Raises:
+            Unavailable: the listener ended by itself.
+        """
+        if self._task is None:
+            raise LocalProtocolError("the HTTP server was not started")
+        told = asyncio.create_task(stop.wait())
+        await asyncio.wait({told, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if not stop.is_set():
+            error = None if self._task.cancelled() else self._task.exception()
+            _log.error("the HTTP listener ended by itself", exc=error)
+            raise Unavailable("the HTTP listener ended by itself", code="http-ended") from error
+
     async def stop(self) -> None:
         """Stop accepting, let requests under way finish within the drain time, close."""
         self._server.should_exit = True
-        if self._task is not None:
-            await self._task
+        if self._task is None:
+            return
+        await asyncio.wait({self._task})
+        if self._server.started and (self._task.cancelled() or self._task.exception()):
+            # It did not come to this itself.
+            await self._server.shutdown(self._sockets)
 
 
 class _Server(uvicorn.Server):

@@ -33,7 +33,8 @@ async def serve_until_told(order: LaunchOrder) -> None:
     """Serve as ordered until SIGTERM, or until the supervisor is gone; then finish what is under way.
 
     Raises:
-        Unavailable: a port, the database or the storage cannot be used.
+        Unavailable: a port, the database or the storage cannot be used, or the HTTP listener ended by itself: the
+            supervisor starts a worker anew.
     """
     settings = order.settings
     stop = asyncio.Event()
@@ -55,7 +56,7 @@ async def serve_until_told(order: LaunchOrder) -> None:
             gc.freeze()
             sys.stdout.write("ready\n")
             sys.stdout.flush()
-            await stop.wait()
+            await http.serve_until(stop)
             _log.info("stopping", worker=order.worker)
         finally:
             await asyncio.gather(http.stop(), acceptor.close(settings.drain_s))

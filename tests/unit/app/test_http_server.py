@@ -8,12 +8,14 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from hilum.app import http_server
 from hilum.app.http_server import HttpServer
+from hilum.kernel.errors import Unavailable
 from hilum.kernel.limits import MAX_PIPELINED_REQUESTS
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -141,6 +143,49 @@ async def test_client_that_takes_little_at_a_time_gets_all(giving: tuple[_Giving
     received += len(await reader.read())
     assert received > MUCH
     writer.close()
+
+
+class TestEnd:
+    """Whoever runs the server learns of its end."""
+
+    async def test_it_serves_until_told(self, application: _Application) -> None:
+        server, listening = await _started(application)
+        stop = asyncio.Event()
+        serving = asyncio.create_task(server.serve_until(stop))
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.close()
+        assert not serving.done()
+        stop.set()
+        await serving
+        await server.stop()
+
+    @pytest.mark.parametrize("is_failing", [True, False])
+    async def test_its_own_end_is_an_error(
+        self, application: _Application, monkeypatch: pytest.MonkeyPatch, is_failing: bool
+    ) -> None:
+        server, listening = await _started(application)
+        address = listening.getsockname()
+
+        async def end(_server: uvicorn.Server, _counter: int) -> bool:
+            if is_failing:
+                raise OSError("no clock")
+            return True
+
+        monkeypatch.setattr(uvicorn.Server, "on_tick", end)
+        with pytest.raises(Unavailable) as error:
+            await server.serve_until(asyncio.Event())
+        assert isinstance(error.value.__cause__, OSError) == is_failing
+        await server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(*address)
+
+
+async def _started(application: _Application) -> tuple[HttpServer, socket.socket]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    server = HttpServer(application, trusted_proxies=[], drain_s=1.0)
+    await server.start([listening])
+    return server, listening
 
 
 def _await_reset(client: socket.socket) -> None:
