@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export UV_PROJECT_ENVIRONMENT := $(VENV)
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: run test check fuzz bench clean
+.PHONY: run test check fuzz bench lock clean
 
 run: ready ## set everything up and run Hilum with sample studies in ./data
 	$(BIN)/hilum serve --data data --demo
@@ -20,18 +20,23 @@ check: ready ## lint, format, types, import law
 	$(BIN)/lint-imports
 
 fuzz: ready ## let the fuzzers run (minutes)
-	$(BIN)/uv sync --locked --inexact --group fuzz
+	$(UV) --group fuzz
 	for each in fuzz/*.py; do $(BIN)/python $$each -runs=$(or $(RUNS),200000) || exit 1; done
 
 bench: ready ## measure beside Orthanc and the disk
 	$(BIN)/python -m bench
+
+lock: $(BIN)/uv ## choose the newest versions that pyproject.toml allows; commit requirements.lock afterwards
+	$(BIN)/uv lock --quiet --upgrade
+	$(BIN)/uv export --quiet --locked --no-emit-project --no-header --output-file requirements.lock
 
 clean: ## remove what the other verbs made, except ./data
 	rm -rf $(VENV) dist build web/node_modules src/hilum/console/web
 
 .PHONY: ready
 ready: $(BIN)/uv ## the virtual environment holds what the lock file says, and Hilum with its web app
-	$(BIN)/uv sync --locked --inexact --quiet
+	$(UV) --require-hashes -r requirements.lock
+	$(UV) --no-deps --editable .
 
 $(BIN)/uv:
 	$(PYTHON) -c 'import sys; sys.exit("Hilum needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
