@@ -7,6 +7,7 @@ value. A test holds the list against the calls in the source.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
@@ -34,6 +35,9 @@ ALLOWED_FIELDS = frozenset(
         "path", "database", "setting", "state", "workers", "http_port", "dicom_port", "ae_title",
     }
 )  # fmt: skip
+
+# How often a library's complaint is repeated.
+_FOREIGN_INTERVAL_S = 60.0
 
 EventDict = MutableMapping[str, Any]
 
@@ -101,11 +105,27 @@ def configure_logs(*, level: str = "info", style: str = "auto", stream: TextIO |
 
 
 class _ForeignLines(logging.Handler):
-    """Passes on that a library complained, and the kind of its error, not what it said."""
+    """Passes on that a library complained, and the kind of its error, not what it said.
+
+    Whoever sends nonsense can make a library complain with every request: of lines alike one a minute is written, and
+    `count` says for how many it stands, those left out since the one before among them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # When a line of each kind was last written, and how many have come since. As many as places that log.
+        self._kinds: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        get_logger(record.name).warning("library warning", exc=error, reason=f"{record.module}:{record.lineno}")
+        place = f"{record.module}:{record.lineno}"
+        kind = (record.name, place, type(error).__name__)
+        written, left_out = self._kinds.get(kind, (-math.inf, 0))
+        if 0 <= record.created - written < _FOREIGN_INTERVAL_S:  # a clock set back is no reason to be silent
+            self._kinds[kind] = (written, left_out + 1)
+            return
+        self._kinds[kind] = (record.created, 0)
+        get_logger(record.name).warning("library warning", exc=error, reason=place, count=left_out + 1)
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

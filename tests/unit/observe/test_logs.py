@@ -64,6 +64,29 @@ def test_lines_and_warnings_of_libraries_show_their_origin_only(lines: io.String
     assert "Müller" not in lines.getvalue()
 
 
+def test_complaints_of_a_library_that_are_alike_are_counted_not_repeated(lines: io.StringIO) -> None:
+    def complain(created: float, line: int = 1, error: Exception | None = None) -> None:
+        record = logging.LogRecord(
+            "uvicorn.error", logging.WARNING, "protocol.py", line, "Invalid HTTP request received.", None,
+            (type(error), error, None) if error else None,
+        )  # fmt: skip
+        record.created = created
+        logging.getLogger("uvicorn.error").handle(record)
+
+    for second in range(1000, 1070):
+        complain(second)
+    complain(1069, line=2)
+    complain(1069, error=OSError())
+    complain(1069, error=OSError())
+    shown = [orjson.loads(line) for line in lines.getvalue().splitlines()]
+    assert [(line["reason"], line["count"], line.get("exception")) for line in shown] == [
+        ("protocol:1", 1, None),
+        ("protocol:1", 60, None),
+        ("protocol:2", 1, None),
+        ("protocol:1", 1, "OSError"),
+    ]
+
+
 def test_logger_made_before_the_configuration_is_guarded_too() -> None:
     early = get_logger("early")
     stream = io.StringIO()
