@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -131,6 +132,21 @@ async def test_basic_credentials_are_checked_once_and_then_remembered_for_a_whil
     assert accounts.lookups == 2
     with pytest.raises(Forbidden):
         await identity.by_password("Eva", "right passwor", "10.0.0.1")
+
+
+async def test_changed_password_works_at_once_and_the_old_one_a_minute_at_most(
+    identity: IdentityService, accounts: _Accounts, clock: _Clock
+) -> None:
+    await identity.by_password("Eva", "right password", "10.0.0.1")
+    changed = await identity.hash_password("another password")
+    accounts.users["eva"] = replace(accounts.users["eva"], password_hash=changed)
+    await identity.by_password("Eva", "another password", "10.0.0.1")
+    clock.seconds += 59
+    # Asking with the old one does not prolong it.
+    await identity.by_password("Eva", "right password", "10.0.0.1")
+    clock.seconds += 2
+    with pytest.raises(Forbidden):
+        await identity.by_password("Eva", "right password", "10.0.0.1")
 
 
 async def test_token_works_until_it_expires_and_is_kept_as_a_digest(
