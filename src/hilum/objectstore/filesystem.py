@@ -23,6 +23,7 @@ R = TypeVar("R")
 
 _WRITERS: Final = 16
 _READERS: Final = 8
+_PART_SUFFIX: Final = ".part"
 _CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _MODE: Final = 0o640
 _KNOWN_DIRECTORIES: Final = 16_384
@@ -33,9 +34,8 @@ _MOST_BUFFERS: Final = 1024  # IOV_MAX of Linux and macOS
 class FilesystemStore:
     """Keeps each blob as a file below `root`.
 
-    A file is made under its own name, for nobody asks for a key before its `put` has returned; then file and directory
-    are synchronized. The file system brings content and name to the disk in one transaction. A file torn by a crash or
-    a power cut belongs to a `put` that never returned, and its key is taken for good.
+    A file is written and synchronized under a second name, gets its own by a link, which fails if the key is taken, and
+    then the directory is synchronized: under its own name a file is always whole, for a backup that runs meanwhile too.
     """
 
     def __init__(self, root: Path) -> None:
@@ -86,7 +86,7 @@ class FilesystemStore:
             yield chunk
 
     async def delete(self, key: str) -> None:
-        """Remove the blob, or what an interrupted `put` left of it; a key that is not there is no error."""
+        """Remove the blob and what an interrupted `put` left of it; a key that is not there is no error."""
         await self._run(self._writers, self._delete, require_blob_key(key))
 
     async def close(self) -> None:
@@ -104,52 +104,55 @@ class FilesystemStore:
     def _put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
         path = self._path(require_blob_key(key))
         with _translated():
-            descriptor = self._create(path)
+            part = self._create_part(path)
             try:
-                with _removed_on_failure(path):
-                    write_all(descriptor, parts)
-                    _synchronize(descriptor, path)
+                with _removed_on_failure(path + _PART_SUFFIX):
+                    write_all(part, parts)
+                    self._publish(part, path + _PART_SUFFIX, path)
             finally:
-                os.close(descriptor)
-
-    def _create(self, path: str) -> int:
-        directory = os.path.dirname(path)
-        self._ensure_directory(directory)
-        try:
-            return os.open(path, _CREATE, _MODE)
-        except FileNotFoundError:
-            self._ensure_directory(directory, anew=True)  # someone has removed directories below us
-            return os.open(path, _CREATE, _MODE)
+                os.close(part)
+            os.unlink(path + _PART_SUFFIX)
 
     def _put_file(self, key: str, staged: str) -> None:
         path = self._path(key)
         with _translated():
-            descriptor = self._adopt(staged, path)
-            try:
-                with _removed_on_failure(path):
-                    _synchronize(descriptor, path)
-            finally:
-                os.close(descriptor)
+            self._ensure_directory(os.path.dirname(path), anew=True)
+            if os.stat(staged).st_dev != os.stat(os.path.dirname(path)).st_dev:
+                self._copy(staged, path)
+            else:
+                descriptor = os.open(staged, os.O_RDWR)
+                try:
+                    self._publish(descriptor, staged, path)
+                finally:
+                    os.close(descriptor)
             os.unlink(staged)
 
-    def _adopt(self, staged: str, path: str) -> int:
-        """Give a file its place by a further link, or by a copy where it lies on another file system."""
-        self._ensure_directory(os.path.dirname(path), anew=True)
+    def _copy(self, staged: str, path: str) -> None:
+        part = self._create_part(path)
         try:
-            os.link(staged, path)
-            return os.open(path, os.O_RDWR)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-        descriptor = self._create(path)
-        try:
-            with _removed_on_failure(path), open(staged, "rb") as source:
+            with _removed_on_failure(path + _PART_SUFFIX), open(staged, "rb") as source:
                 while content := source.read(MIB):
-                    write_all(descriptor, (content,))
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
+                    write_all(part, (content,))
+                self._publish(part, path + _PART_SUFFIX, path)
+        finally:
+            os.close(part)
+        os.unlink(path + _PART_SUFFIX)
+
+    def _create_part(self, path: str) -> int:
+        directory = os.path.dirname(path)
+        self._ensure_directory(directory)
+        try:
+            return os.open(path + _PART_SUFFIX, _CREATE, _MODE)
+        except FileNotFoundError:
+            self._ensure_directory(directory, anew=True)  # someone has removed directories below us
+            return os.open(path + _PART_SUFFIX, _CREATE, _MODE)
+
+    def _publish(self, descriptor: int, written: str, path: str) -> None:
+        """Make a written file durable under its own name."""
+        os.fsync(descriptor)
+        os.link(written, path)
+        with _removed_on_failure(path):
+            _sync_directory(os.path.dirname(path))
 
     def _ensure_directory(self, directory: str, *, anew: bool = False) -> None:
         """Make the directory and those above it durable, once per process and directory; `anew` looks again."""
@@ -185,11 +188,13 @@ class FilesystemStore:
             return os.stat(self._path(key)).st_size
 
     def _delete(self, key: str) -> None:
+        path = self._path(key)
         with _translated():
-            try:
-                os.unlink(self._path(key))
-            except FileNotFoundError:
-                pass
+            for name in (path, path + _PART_SUFFIX):
+                try:
+                    os.unlink(name)
+                except FileNotFoundError:
+                    pass
 
 
 def write_all(descriptor: int, parts: Sequence[bytes | bytearray | memoryview]) -> None:
@@ -219,12 +224,6 @@ def _read_range(descriptor: int, offset: int, length: int | None) -> bytes:
             break
         content += more
     return require_length(content, length)
-
-
-def _synchronize(descriptor: int, path: str) -> None:
-    """Make a file's content and its name durable."""
-    os.fsync(descriptor)
-    _sync_directory(os.path.dirname(path))
 
 
 def _sync_directory(path: str) -> None:

@@ -93,9 +93,9 @@ async def test_a_failing_disk_is_unavailable_and_leaves_nothing(
 
 async def test_what_an_interrupted_put_left_goes_with_delete(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path / "blobs")
-    torn = tmp_path / "blobs" / KEY
-    torn.parent.mkdir(parents=True)
-    torn.write_bytes(b"half")
+    part = tmp_path / "blobs" / (KEY + ".part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
     await store.delete(KEY)
     assert _files(tmp_path / "blobs") == []
     await store.close()
