@@ -39,6 +39,7 @@ from hilum.scu.storage import send_instances
 from support.corpus import FLAGGED, REFUSED, CorpusFile, corpus_files
 from support.dicomweb import data_set_of, parts_of, stow
 from support.running import RunningHilum, running_hilum
+from support.scu import send_c_store
 
 CANNOT_UNDERSTAND = 0xC000
 MISMATCH = 0xA900
@@ -389,7 +390,7 @@ def test_pynetdicom_stores_the_corpus_unchanged(
             for file in kinds[kind] if kind in accepted else ():
                 instance = pydicom.filereader.read_file_meta_info(file.path).get("MediaStorageSOPInstanceUID", "")
                 try:
-                    status = association.send_c_store(file.path).Status
+                    status = send_c_store(association, file.path).Status
                 except (ValueError, AttributeError):
                     continue  # it does not get as far as sending
                 answered += 1
