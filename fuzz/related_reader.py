@@ -1,6 +1,6 @@
 """Fuzz target: whatever the bytes and however they are cut, only documented errors leave the multipart reader.
 
-Run: python fuzz/multipart.py [-max_total_time=60] (needs the `fuzz` dependency group: atheris).
+Run: python fuzz/related_reader.py [-max_total_time=60] (needs the `fuzz` dependency group: atheris).
 """
 
 from __future__ import annotations
