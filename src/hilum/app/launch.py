@@ -56,7 +56,7 @@ def bind_socket(host: str, port: int, *, is_shared: bool) -> socket.socket:
         raise Unavailable(f"cannot listen on {host}: {error.strerror}", code="listen", host=host, port=port) from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_shared and can_share_ports():
+        if is_shared and hasattr(socket, "SO_REUSEPORT"):
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(address)
     except OSError as error:
@@ -76,11 +76,6 @@ def reserve_port(host: str, port: int) -> socket.socket:
     """
     bind_socket(host, port, is_shared=False).close()
     return bind_socket(host, port, is_shared=True)
-
-
-def can_share_ports() -> bool:
-    """Return whether several processes may bind one port here."""
-    return hasattr(socket, "SO_REUSEPORT")
 
 
 def port_of(bound: socket.socket) -> int:

@@ -76,7 +76,7 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
         console=ConsoleServices(
             identity=archive.identity,
             ae_title=settings.dicom.ae_title,
-            dicom_port=lambda: order.dicom_port,
+            dicom_port=order.dicom_port,
             session_seconds=int(settings.auth.session_hours * 3600),
         ),
         dicomweb=DicomwebServices(

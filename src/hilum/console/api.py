@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
@@ -53,7 +52,7 @@ class ConsoleServices:
 
     identity: IdentityService
     ae_title: str
-    dicom_port: Callable[[], int]
+    dicom_port: int
     session_seconds: int
 
 
@@ -204,7 +203,7 @@ def console_api(services: ConsoleServices) -> FastAPI:
             roles=sorted(role.value for role in principal.roles),
             version=__version__,
             ae_title=services.ae_title,
-            dicom_port=services.dicom_port(),
+            dicom_port=services.dicom_port,
         )
 
     @api.delete("/session", status_code=204)

@@ -6,11 +6,6 @@ import secrets
 import uuid
 
 
-def new_uid() -> str:
-    """Return a new DICOM UID under the UUID-derived root 2.25 (PS3.5 §B.2)."""
-    return f"2.25.{uuid.uuid4().int}"
-
-
 def new_blob_name() -> str:
     """Return a name no other blob has: 32 hexadecimal characters."""
     return uuid.uuid4().hex

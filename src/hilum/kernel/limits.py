@@ -68,8 +68,6 @@ SEND_ATTEMPTS = 3
 SEND_RETRY_DELAY_S = 1.0
 # Command sets are small; DCMTK reads any length. PS3.7 gives no bound.
 MAX_COMMAND_SET_BYTES = 64 * KIB
-# Data sets of requests that are no C-STORE (identifiers and the like).
-MAX_IDENTIFIER_BYTES = 4 * MIB
 
 # --- Data sets (PS3.5) -----------------------------------------------------------------------------------------
 MAX_UID_LENGTH = 64  # PS3.5 §9.1
