@@ -181,6 +181,38 @@ async def test_workers_racing_with_other_content_keep_every_version(database: Em
     assert len(await rows(address, tenant_id, "SELECT FROM instance_version")) == 5
 
 
+async def test_an_instance_stored_beside_one_that_another_worker_brings_in_is_not_taken_for_a_copy_of_itself(
+    database: EmbeddedPostgres, tenant_id: int
+) -> None:
+    address = database.app_address()
+    async with open_index(address) as one, open_index(address) as two:
+        await one.ingest(tenant_id, [draft(instance="1.2.1.1.9")], REPLACE)
+        await two.ingest(tenant_id, [draft(instance="1.2.1.1.8")], REPLACE)
+        blocker = await asyncpg.connect(**address.connect_arguments())
+        try:
+            # The rival's row is written but not yet committed when our statement looks for what is there.
+            await blocker.execute("SELECT set_config('hilum.tenant', $1, false)", str(tenant_id))
+            rival = blocker.transaction()
+            await rival.start()
+            await blocker.execute(
+                "INSERT INTO instance OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record(i, "
+                '\'{"instance_key": 1000000, "sop_instance_uid": "1.2.1.1.2", "blob_key": "rival"}\')).* '
+                "FROM instance i LIMIT 1"
+            )
+            ours = [draft(instance="1.2.1.1.1", blob_key="ours-1"), draft(instance="1.2.1.1.2", blob_key="ours-2")]
+            storing = asyncio.create_task(one.ingest(tenant_id, ours, REPLACE))
+            while not await rows(address, tenant_id, "SELECT FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+            await rival.commit()
+        finally:
+            await blocker.close()
+        first, _ = statuses(await storing)
+    # IDENTICAL would have the blob removed that the row names.
+    assert first is IngestStatus.STORED
+    (named,) = await rows(address, tenant_id, "SELECT blob_key FROM instance WHERE sop_instance_uid = '1.2.1.1.1'")
+    assert named == ("ours-1",)
+
+
 async def test_text_the_database_cannot_hold_is_taken_in_all_the_same(index: PostgresIndex, tenant_id: int) -> None:
     odd = draft(StudyDescription="a\0b", PatientID="P\0X", PatientName="D\0oe^Jane")
     assert statuses(await index.ingest(tenant_id, [odd], REPLACE)) == [IngestStatus.STORED]

@@ -103,7 +103,7 @@ class _Batch:
         """Insert all rows in one statement; None, and nothing inserted, when some have to replace others.
 
         When another worker brings in the same instance at this very moment, the rows beside it may be inserted
-        although the answer is None; settling finds them identical.
+        although the answer is None; settling recognizes them by their blobs.
         """
         keeps = self._policy is DuplicatePolicy.KEEP
         left = await self._insert(connection, self._order, known, regardless=keeps)
@@ -123,11 +123,13 @@ class _Batch:
         index = self.rows.index(row)
         differs = self._patient_differs(row, known)
         for _ in range(_ATTEMPTS):
-            there = await connection.fetchrow(LOCK_INSTANCE, self.tenant_id, row.sop_instance_uid)
+            there = await connection.fetchrow(LOCK_INSTANCE, self.tenant_id, row.sop_instance_uid, row.draft.blob.key)
             if there is None:
                 if not await self._insert(connection, [index], known, regardless=True):
                     return IngestOutcome(IngestStatus.STORED, differs)
                 continue
+            if there["is_own"]:
+                return IngestOutcome(IngestStatus.STORED, differs)
             if there["digest"] == row.draft.digest:
                 return IngestOutcome(IngestStatus.IDENTICAL, differs)
             if self._policy is DuplicatePolicy.KEEP:

@@ -82,10 +82,12 @@ ADD_INSTANCES: Final = _add(_INPUT_OF_MANY)
 # A lone instance needs no arrays, which take client and server longer than the rest of it.
 ADD_INSTANCE: Final = _add(_INPUT_OF_ONE)
 
+# $3 is the blob key of the draft: when a row names it, it is the draft's own, and the blob must stay.
 LOCK_INSTANCE: Final = """
-SELECT instance.instance_key, instance.series_key, instance.digest
+SELECT instance_key, series_key, digest,
+    blob_key = $3 OR EXISTS (SELECT FROM instance_version WHERE tenant_id = $1 AND blob_key = $3) AS is_own
 FROM instance WHERE tenant_id = $1 AND sop_instance_uid = $2
-FOR UPDATE
+FOR UPDATE OF instance
 """
 
 _KEPT: Final = (
