@@ -26,7 +26,10 @@ from hilum.dimse.fragments import fragment_command, fragment_data_set
 from hilum.dimse.messages import CStoreRequest
 from hilum.kernel.limits import MAX_ASSOCIATIONS, STAGING_MEMORY_BYTES
 from hilum.net.acceptor import Acceptor
-from hilum.scp.service import ArchiveScp
+from hilum.net.association import Association
+from hilum.scp.negotiation import ScpSettings
+from hilum.scp.service import Admission, ArchiveScp
+from hilum.scp.store import StorageService
 from hilum.ul.codec import encode
 from hilum.ul.primitives import (
     AssociateRequest,
@@ -67,11 +70,16 @@ async def tenant_of(_ae_title: str) -> Tenant:
     return Tenant(1, "bench")
 
 
+async def admit(_tenant: Tenant, _request: AssociateRequest, _association: Association) -> Admission:
+    return Admission()
+
+
 def receive(ready: multiprocessing.connection.Connection, profile: bool) -> None:
     """Serve until told to stop; answer with the CPU seconds used."""
 
     async def serve() -> None:
-        scp = ArchiveScp(store=DroppingStore(), tenant_of=tenant_of, is_known_caller=lambda _title, _peer: True)
+        services = [StorageService(DroppingStore(), ScpSettings())]
+        scp = ArchiveScp(services=services, tenant_of=tenant_of, admit=admit)
         acceptor = Acceptor(scp, max_associations=MAX_ASSOCIATIONS)
         await acceptor.listen("127.0.0.1", 0)
         before = resource.getrusage(resource.RUSAGE_SELF)

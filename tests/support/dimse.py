@@ -14,11 +14,13 @@ from hilum.dimse.fragments import fragment_command, fragment_data_set
 from hilum.dimse.messages import CStoreRequest, Message
 from hilum.kernel.errors import HilumError
 from hilum.net.acceptor import Acceptor
-from hilum.net.association import Answering
+from hilum.net.association import Answering, Association
 from hilum.net.connection import Timeouts
 from hilum.net.reports import Outcome, Report
 from hilum.scp.negotiation import ScpSettings
-from hilum.scp.service import ArchiveScp
+from hilum.scp.service import Admission, ArchiveScp
+from hilum.scp.store import InstanceStore, StorageService
+from hilum.scp.verification import VerificationService
 from hilum.ul.core import AssociationCore, Role
 from hilum.ul.primitives import (
     NEED_DATA,
@@ -31,6 +33,7 @@ from hilum.ul.primitives import (
     PData,
     Primitive,
     ProposedContext,
+    RejectReason,
     ReleaseRequest,
     ReleaseResponse,
     UserInformation,
@@ -134,6 +137,24 @@ async def tenant_of(called_ae_title: str) -> Tenant | None:
     return {"HILUM": Tenant(1, "first"), "SECOND": Tenant(2, "second")}.get(called_ae_title)
 
 
+async def admit(_tenant: Tenant, request: AssociateRequest, _association: Association) -> Admission | RejectReason:
+    if request.calling_ae_title == "STRANGER":
+        return RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED
+    return Admission()
+
+
+def archive_scp(
+    store: InstanceStore,
+    settings: ScpSettings | None = None,
+    *,
+    kind: type[ArchiveScp] = ArchiveScp,
+    tenant_of: Callable[[str], Awaitable[Tenant | None]] = tenant_of,
+) -> ArchiveScp:
+    """Verification and Storage with the given store behind them."""
+    services = [VerificationService(), StorageService(store, settings or ScpSettings())]
+    return kind(services=services, tenant_of=tenant_of, admit=admit)
+
+
 @asynccontextmanager
 async def running_archive(
     *,
@@ -145,12 +166,7 @@ async def running_archive(
 ) -> AsyncIterator[RunningArchive]:
     """An archive in memory on a free port of 127.0.0.1; callers named STRANGER are unknown to it."""
     store = MemoryStore()
-    scp = ArchiveScp(
-        store=store,
-        tenant_of=tenant_of,
-        is_known_caller=lambda title, _peer: title != "STRANGER",
-        settings=settings,
-    )
+    scp = archive_scp(store, settings)
     reports: list[Report] = []
     acceptor = Acceptor(
         answering or scp, max_associations=max_associations, timeouts=timeouts, tls=tls, observer=reports.append

@@ -6,12 +6,17 @@ import socket
 
 from hilum.app.archive import Archive
 from hilum.app.settings import Settings
+from hilum.archive.model import Tenant
 from hilum.net.acceptor import Acceptor
+from hilum.net.association import Association
 from hilum.net.connection import Timeouts
 from hilum.policies.admission import AllowedCaller, CallerAdmission
 from hilum.scp.negotiation import ScpSettings
 from hilum.scp.reports import observe_associations
-from hilum.scp.service import ArchiveScp
+from hilum.scp.service import Admission, ArchiveScp
+from hilum.scp.store import StorageService
+from hilum.scp.verification import VerificationService
+from hilum.ul.primitives import AssociateRequest, RejectReason
 
 
 async def start_dimse(settings: Settings, archive: Archive, listening: socket.socket) -> Acceptor:
@@ -20,15 +25,22 @@ async def start_dimse(settings: Settings, archive: Archive, listening: socket.so
     admission = CallerAdmission(
         [AllowedCaller.parse(entry) for entry in dicom.allowed_callers], dicom.accept_unknown_callers
     )
+    storage = ScpSettings(
+        accept_unknown_sop_classes=dicom.accept_unknown_sop_classes,
+        transfer_syntax_order=tuple(dicom.transfer_syntax_order),
+    )
+
+    async def admit(_tenant: Tenant, request: AssociateRequest, association: Association) -> Admission | RejectReason:
+        if admission.is_known(request.calling_ae_title, association.connection.peer):
+            return Admission()
+        return RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED
+
     scp = ArchiveScp(
-        store=archive.store,
+        # Storage comes last: it takes SOP classes nobody knows.
+        services=[VerificationService(), StorageService(archive.store, storage)],
         tenant_of=archive.accounts.tenant_of_ae_title,
-        is_known_caller=admission.is_known,
-        settings=ScpSettings(
-            accept_unknown_sop_classes=dicom.accept_unknown_sop_classes,
-            transfer_syntax_order=tuple(dicom.transfer_syntax_order),
-            max_pdu_length_bytes=dicom.max_pdu_length_bytes,
-        ),
+        admit=admit,
+        max_pdu_length_bytes=dicom.max_pdu_length_bytes,
     )
     acceptor = Acceptor(
         scp,

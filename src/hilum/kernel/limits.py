@@ -68,6 +68,8 @@ SEND_ATTEMPTS = 3
 SEND_RETRY_DELAY_S = 1.0
 # Command sets are small; DCMTK reads any length. PS3.7 gives no bound.
 MAX_COMMAND_SET_BYTES = 64 * KIB
+# Identifiers and attribute lists of requests other than C-STORE: a commitment of 10,000 instances comes to 2 MB.
+MAX_IDENTIFIER_BYTES = 16 * MIB
 
 # --- Data sets (PS3.5) -----------------------------------------------------------------------------------------
 MAX_UID_LENGTH = 64  # PS3.5 §9.1

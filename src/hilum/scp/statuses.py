@@ -1,4 +1,4 @@
-"""The one table that projects errors of the services to DIMSE statuses, and says the rest in words."""
+"""The tables that project errors of the services to DIMSE statuses, one for each kind of service."""
 
 from __future__ import annotations
 
@@ -23,26 +23,73 @@ from hilum.kernel.errors import (
     Unsupported,
 )
 
-STORE_STATUSES: Final[Mapping[type[HilumError], int]] = MappingProxyType(
+
+@dataclass(frozen=True, slots=True)
+class StatusTable:
+    """What one service answers to errors: by family, and by code where a family's status would not tell enough."""
+
+    families: Mapping[type[HilumError], int]
+    codes: Mapping[str, int]
+
+
+_GENERAL: Final[Mapping[type[HilumError], int]] = MappingProxyType(
     {
         LocalProtocolError: status.PROCESSING_FAILURE,
         RemoteProtocolError: status.PROCESSING_FAILURE,
-        InvalidInput: status.CANNOT_UNDERSTAND,
+        InvalidInput: status.PROCESSING_FAILURE,
         Forbidden: status.NOT_AUTHORIZED,
         NotFound: status.PROCESSING_FAILURE,
-        Conflict: status.DUPLICATE_SOP_INSTANCE,
-        Unsupported: status.SOP_CLASS_NOT_SUPPORTED,
+        Conflict: status.PROCESSING_FAILURE,
+        Unsupported: status.PROCESSING_FAILURE,
         LimitExceeded: status.PROCESSING_FAILURE,
-        Unavailable: status.OUT_OF_RESOURCES,
-        CorruptData: status.CANNOT_UNDERSTAND,
+        Unavailable: status.RESOURCE_LIMITATION,
+        CorruptData: status.PROCESSING_FAILURE,
     }
 )
-"""What C-STORE answers to each family of errors (PS3.4 Table B.2-1, PS3.7 §9.1.1.1.9)."""
 
-_STORE_STATUSES_OF_CODES: Final[Mapping[str, int]] = MappingProxyType(
-    {"uid-mismatch": status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS}
+
+def status_table(families: Mapping[type[HilumError], int], codes: Mapping[str, int] | None = None) -> StatusTable:
+    """Return the table of a service that differs from PS3.7 Annex C in these rows."""
+    return StatusTable(MappingProxyType({**_GENERAL, **families}), MappingProxyType(dict(codes or {})))
+
+
+STORE_STATUSES: Final = status_table(
+    {
+        InvalidInput: status.CANNOT_UNDERSTAND,
+        Conflict: status.DUPLICATE_SOP_INSTANCE,
+        Unsupported: status.SOP_CLASS_NOT_SUPPORTED,
+        Unavailable: status.OUT_OF_RESOURCES,
+        CorruptData: status.CANNOT_UNDERSTAND,
+    },
+    {"uid-mismatch": status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS},
 )
-"""Cases a family's own status would not tell apart."""
+"""C-STORE (PS3.4 Table B.2-1, PS3.7 §9.1.1.1.9)."""
+
+FIND_STATUSES: Final = status_table(
+    {
+        InvalidInput: status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        Unsupported: status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        LimitExceeded: status.OUT_OF_RESOURCES,
+        Unavailable: status.OUT_OF_RESOURCES,
+        NotFound: status.CANNOT_UNDERSTAND,
+        Conflict: status.CANNOT_UNDERSTAND,
+        CorruptData: status.CANNOT_UNDERSTAND,
+        LocalProtocolError: status.CANNOT_UNDERSTAND,
+        RemoteProtocolError: status.CANNOT_UNDERSTAND,
+    }
+)
+"""C-FIND (PS3.4 Table C.4-1, Table K.4-1)."""
+
+NORMALIZED_STATUSES: Final = status_table(
+    {
+        InvalidInput: status.INVALID_ATTRIBUTE_VALUE,
+        NotFound: status.NO_SUCH_SOP_INSTANCE,
+        Conflict: status.DUPLICATE_SOP_INSTANCE,
+        CorruptData: status.INVALID_ATTRIBUTE_VALUE,
+    },
+    {"missing-attribute": status.MISSING_ATTRIBUTE, "missing-value": status.MISSING_ATTRIBUTE_VALUE},
+)
+"""N-CREATE, N-SET, N-GET, N-ACTION, N-EVENT-REPORT, N-DELETE (PS3.7 §10.1, Annex C)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +101,14 @@ class Refusal:
     offending_element: tuple[int, ...] = ()
 
 
-def store_refusal(error: HilumError) -> Refusal:
-    """Return what C-STORE answers to an error: status, Error Comment, and Offending Element where one is known.
+def refusal(error: HilumError, table: StatusTable) -> Refusal:
+    """Return what a service answers to an error: status, Error Comment, and Offending Element where one is known.
 
-    Reference: PS3.4 §B.2.3, PS3.7 §9.1.1.1.9, Annex C
+    Reference: PS3.7 Annex C
     """
-    code = _STORE_STATUSES_OF_CODES.get(error.reason_code)
+    code = table.codes.get(error.reason_code)
     if code is None:
-        code = next(STORE_STATUSES[family] for family in type(error).__mro__ if family in STORE_STATUSES)
+        code = next(table.families[family] for family in type(error).__mro__ if family in table.families)
     return Refusal(code, error.message, _offending_element(error.facts.get("attribute")))
 
 

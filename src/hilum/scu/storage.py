@@ -14,8 +14,8 @@ from hilum.dimse.status import STORAGE, StatusCategory, describe_status
 from hilum.kernel.errors import Forbidden, HilumError, Unavailable
 from hilum.kernel.limits import SEND_ATTEMPTS, SEND_RETRY_DELAY_S
 from hilum.net.association import Association
+from hilum.scu.handler import RequestorHandler
 from hilum.scu.instances import OutgoingInstance, plan_contexts, read_data_set
-from hilum.scu.operations import Operations
 from hilum.scu.remote import Remote, call
 from hilum.ul.primitives import ProposedContext
 
@@ -146,11 +146,11 @@ class _Worker:
     async def _send_over_one_association(self) -> None:
         """Raises HilumError when it cannot be opened or breaks."""
         batch = self._batch
-        operations = Operations()
-        association = await call(batch.remote, batch.calling_ae_title, batch.contexts, operations)
+        invocations = RequestorHandler()
+        association = await call(batch.remote, batch.calling_ae_title, batch.contexts, invocations)
         batch.connected += 1
         try:
-            await self._send_all(association, operations)
+            await self._send_all(association, invocations)
         except BaseException:
             association.abort()
             raise
@@ -158,7 +158,7 @@ class _Worker:
             batch.connected -= 1
         await association.release()
 
-    async def _send_all(self, association: Association, operations: Operations) -> None:
+    async def _send_all(self, association: Association, invocations: RequestorHandler) -> None:
         batch = self._batch
         context_ids = {
             (context.abstract_syntax, context.transfer_syntax): context.context_id
@@ -174,7 +174,7 @@ class _Worker:
                 continue
             message_id = message_id % 0xFFFF + 1
             try:
-                response = await _invoke(association, operations, context_id, message_id, item.instance)
+                response = await _invoke(association, invocations, context_id, message_id, item.instance)
             except _UnreadableError as error:
                 batch.note(SendResult(item.instance, SendState.FAILED, reason=error.message))
             except HilumError as error:
@@ -195,7 +195,11 @@ class _UnreadableError(Unavailable):
 
 
 async def _invoke(
-    association: Association, operations: Operations, context_id: int, message_id: int, instance: OutgoingInstance
+    association: Association,
+    invocations: RequestorHandler,
+    context_id: int,
+    message_id: int,
+    instance: OutgoingInstance,
 ) -> Response:
     """Return the response to the C-STORE of one instance."""
     request = CStoreRequest(
@@ -208,9 +212,9 @@ async def _invoke(
     except Unavailable as error:
         raise _UnreadableError(error.message, code=error.reason_code) from error
     if isinstance(data_set, bytes):
-        return await operations.invoke(association, context_id, request, data_set)
+        return await invocations.invoke(association, context_id, request, data_set)
     async with contextlib.aclosing(data_set):
-        return await operations.invoke(association, context_id, request, data_set)
+        return await invocations.invoke(association, context_id, request, data_set)
 
 
 def _judge(instance: OutgoingInstance, response: Response) -> SendResult:

@@ -8,7 +8,7 @@ from hilum.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
 from hilum.dimse.messages import CEchoRequest
 from hilum.dimse.status import SUCCESS, describe_status
 from hilum.kernel.errors import Unsupported
-from hilum.scu.operations import Operations
+from hilum.scu.handler import RequestorHandler
 from hilum.scu.remote import Remote, call
 from hilum.ul.primitives import ProposedContext
 
@@ -27,14 +27,14 @@ async def echo(remote: Remote, *, calling_ae_title: str) -> float:
     Reference: PS3.4 Annex A, PS3.7 §9.1.5
     """
     began = time.monotonic()
-    operations = Operations()
+    invocations = RequestorHandler()
     context = ProposedContext(_CONTEXT_ID, VERIFICATION, (IMPLICIT_VR_LITTLE_ENDIAN,))
-    association = await call(remote, calling_ae_title, [context], operations)
+    association = await call(remote, calling_ae_title, [context], invocations)
     try:
         if _CONTEXT_ID not in association.contexts:
             raise Unsupported("the remote does not serve Verification", code="context-refused")
         request = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
-        response = await operations.invoke(association, _CONTEXT_ID, request)
+        response = await invocations.invoke(association, _CONTEXT_ID, request)
     except BaseException:
         association.abort()
         raise

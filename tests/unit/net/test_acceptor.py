@@ -32,10 +32,10 @@ from support.dimse import (
     VERIFICATION,
     MemoryStore,
     Peer,
+    archive_scp,
     association_request,
     running_archive,
     store_request,
-    tenant_of,
     until,
 )
 
@@ -409,4 +409,4 @@ async def test_reports_tell_who_and_how_much_and_nothing_else() -> None:
 
 
 def _scp() -> ArchiveScp:
-    return ArchiveScp(store=MemoryStore(), tenant_of=tenant_of, is_known_caller=lambda *_: True)
+    return archive_scp(MemoryStore())

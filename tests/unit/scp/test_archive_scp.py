@@ -21,7 +21,6 @@ from hilum.dimse.messages import (
 )
 from hilum.kernel.errors import Conflict, InvalidInput, Unavailable
 from hilum.net.reports import Outcome
-from hilum.scp.service import ArchiveScp
 from hilum.ul.primitives import (
     Abort,
     AbortSource,
@@ -42,6 +41,7 @@ from support.dimse import (
     VERIFICATION,
     MemoryStore,
     Peer,
+    archive_scp,
     association_request,
     running_archive,
     store_request,
@@ -96,8 +96,7 @@ class TestAdmission:
         async def away(_title: str) -> None:
             raise Unavailable("the database is away")
 
-        scp = ArchiveScp(store=MemoryStore(), tenant_of=away, is_known_caller=lambda *_: True)
-        async with running_archive(answering=scp) as archive:
+        async with running_archive(answering=archive_scp(MemoryStore(), tenant_of=away)) as archive:
             peer = await Peer.connected(archive.port)
             peer.send(association_request())
             rejection = AssociateReject(RejectResult.TRANSIENT, RejectReason.TEMPORARY_CONGESTION)

@@ -6,8 +6,12 @@ import pynetdicom.sop_class
 import pytest
 from pydicom.uid import UID_dictionary
 
+from hilum.archive.remotes import DimseUse, RemoteAe
 from hilum.dicom.uids import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
-from hilum.scp.negotiation import STORAGE_TRANSFER_SYNTAXES, ArchivePolicy, ScpSettings, is_storage
+from hilum.scp.negotiation import STORAGE_TRANSFER_SYNTAXES, ScpSettings, is_storage
+from hilum.scp.service import Admission, ArchivePolicy
+from hilum.scp.store import StorageService
+from hilum.scp.verification import VerificationService
 from hilum.ul.negotiation import negotiate
 from hilum.ul.primitives import (
     AssociateAccept,
@@ -20,7 +24,7 @@ from hilum.ul.primitives import (
     RejectResult,
     UserInformation,
 )
-from support.dimse import CT_STORAGE, EXPLICIT, VERIFICATION, association_request
+from support.dimse import CT_STORAGE, EXPLICIT, VERIFICATION, MemoryStore, association_request
 
 IMPLICIT = "1.2.840.10008.1.2"
 JPEG = "1.2.840.10008.1.2.4.50"
@@ -29,30 +33,46 @@ MPPS = "1.2.840.10008.3.1.2.3.3"
 PRIVATE_STORAGE = "1.2.840.113619.4.30"
 
 
+def policy(
+    settings: ScpSettings | None = None,
+    *,
+    admission: Admission | RejectReason = Admission(),  # noqa: B008 - frozen
+) -> ArchivePolicy:
+    services = [VerificationService(), StorageService(MemoryStore(), settings or ScpSettings())]
+    return ArchivePolicy(services, admission)
+
+
 def answer(
     *contexts: ProposedContext, settings: ScpSettings | None = None, window: AsyncOperationsWindow | None = None
 ) -> AssociateAccept:
-    policy = ArchivePolicy(settings or ScpSettings(), is_called_known=True, is_calling_known=True)
-    accept = negotiate(association_request(contexts=contexts, window=window), policy)
+    accept = negotiate(association_request(contexts=contexts, window=window), policy(settings))
     assert isinstance(accept, AssociateAccept)
     return accept
 
 
 @pytest.mark.parametrize(
-    ("called", "calling", "application_context", "reason"),
+    ("admission", "application_context", "reason"),
     [
-        (False, True, None, RejectReason.CALLED_AE_TITLE_NOT_RECOGNIZED),
-        (True, False, None, RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED),
-        (True, True, "1.2.3", RejectReason.APPLICATION_CONTEXT_NOT_SUPPORTED),
-        (False, False, None, RejectReason.CALLED_AE_TITLE_NOT_RECOGNIZED),
+        (RejectReason.CALLED_AE_TITLE_NOT_RECOGNIZED, None, RejectReason.CALLED_AE_TITLE_NOT_RECOGNIZED),
+        (RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED, None, RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED),
+        (Admission(), "1.2.3", RejectReason.APPLICATION_CONTEXT_NOT_SUPPORTED),
     ],
 )
 def test_an_association_is_rejected_for_good_with_the_reason_of_the_standard(
-    called: bool, calling: bool, application_context: str | None, reason: RejectReason
+    admission: Admission | RejectReason, application_context: str | None, reason: RejectReason
 ) -> None:
-    policy = ArchivePolicy(ScpSettings(), is_called_known=called, is_calling_known=calling)
     request = association_request(**({"application_context": application_context} if application_context else {}))
-    assert negotiate(request, policy) == AssociateReject(RejectResult.PERMANENT, reason)
+    assert negotiate(request, policy(admission=admission)) == AssociateReject(RejectResult.PERMANENT, reason)
+
+
+def test_a_caller_gets_only_the_services_it_may_use() -> None:
+    echoing = Admission(RemoteAe(1, 1, "MODALITY", may_ask=frozenset({DimseUse.ECHO})))
+    accept = negotiate(association_request(), policy(admission=echoing))
+    assert isinstance(accept, AssociateAccept)
+    assert [each.result for each in accept.presentation_contexts] == [
+        ContextResult.ACCEPTANCE,
+        ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED,
+    ]
 
 
 @pytest.mark.parametrize("sop_class_uid", STORAGE_SOP_CLASSES)
@@ -127,7 +147,6 @@ def test_without_a_proposal_no_window_is_answered() -> None:
 
 
 def test_a_storage_scu_is_told_that_instances_are_kept_whole_and_bit_for_bit() -> None:
-    policy = ArchivePolicy(ScpSettings(), is_called_known=True, is_calling_known=True)
     proposals = (ExtendedNegotiation(CT_STORAGE, b"\2"), ExtendedNegotiation(STUDY_ROOT_FIND, b"\1"))
     request = association_request()
     request = type(request)(
@@ -137,12 +156,13 @@ def test_a_storage_scu_is_told_that_instances_are_kept_whole_and_bit_for_bit() -
         request.presentation_contexts,
         UserInformation(16384, "1.2.3", extended_negotiations=proposals),
     )
-    accept = negotiate(request, policy)
+    accept = negotiate(request, policy())
     assert isinstance(accept, AssociateAccept)
     expected = (ExtendedNegotiation(CT_STORAGE, bytes((2, 0, 3, 0, 0, 0))),)
     assert accept.user_information.extended_negotiations == expected
 
 
 def test_the_announced_pdu_length_is_a_setting() -> None:
-    accept = answer(ProposedContext(1, VERIFICATION, (IMPLICIT,)), settings=ScpSettings(max_pdu_length_bytes=50_000))
+    accept = negotiate(association_request(), ArchivePolicy([VerificationService()], Admission(), 50_000))
+    assert isinstance(accept, AssociateAccept)
     assert accept.user_information.max_pdu_length == 50_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hilum.dimse import status
-from hilum.dimse.status import STORAGE, StatusCategory, describe_status
+from hilum.dimse.status import QUERY, STORAGE, StatusCategory, StatusRow, describe_status
 from hilum.kernel.errors import (
     FAMILIES,
     Conflict,
@@ -17,18 +17,30 @@ from hilum.kernel.errors import (
     Unavailable,
     Unsupported,
 )
-from hilum.scp.statuses import STORE_STATUSES, store_refusal
+from hilum.scp.statuses import FIND_STATUSES, NORMALIZED_STATUSES, STORE_STATUSES, StatusTable, refusal
+
+TABLES = [
+    pytest.param(STORE_STATUSES, STORAGE, id="store"),
+    pytest.param(FIND_STATUSES, QUERY, id="find"),
+    pytest.param(NORMALIZED_STATUSES, (), id="normalized"),
+]
 
 
-def test_every_family_of_errors_has_a_row_and_there_is_no_other() -> None:
-    assert set(STORE_STATUSES) == set(FAMILIES)
+@pytest.mark.parametrize(("table", "service"), TABLES)
+def test_every_family_of_errors_has_a_row_and_there_is_no_other(
+    table: StatusTable, service: tuple[StatusRow, ...]
+) -> None:
+    assert set(table.families) == set(FAMILIES)
 
 
+@pytest.mark.parametrize(("table", "service"), TABLES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_is_answered_with_a_failure_the_standard_knows(family: type[HilumError]) -> None:
-    refusal = store_refusal(family("what was wrong"))
-    assert refusal.error_comment == "what was wrong"
-    row = describe_status(refusal.status, STORAGE)
+def test_every_family_is_answered_with_a_failure_the_standard_knows(
+    family: type[HilumError], table: StatusTable, service: tuple[StatusRow, ...]
+) -> None:
+    answer = refusal(family("what was wrong"), table)
+    assert answer.error_comment == "what was wrong"
+    row = describe_status(answer.status, service)
     assert row.category is StatusCategory.FAILURE
     assert "no meaning" not in row.meaning
 
@@ -37,7 +49,7 @@ def test_errors_derived_from_a_family_get_its_status() -> None:
     class DiskFull(Unavailable):
         pass
 
-    assert store_refusal(DiskFull("full")).status == status.OUT_OF_RESOURCES
+    assert refusal(DiskFull("full"), STORE_STATUSES).status == status.OUT_OF_RESOURCES
 
 
 @pytest.mark.parametrize(
@@ -55,14 +67,14 @@ def test_errors_derived_from_a_family_get_its_status() -> None:
     ],
 )
 def test_the_cases_of_the_store_service_get_their_statuses(error: HilumError, expected: int) -> None:
-    assert store_refusal(error).status == expected
+    assert refusal(error, STORE_STATUSES).status == expected
 
 
 def test_the_offending_element_is_the_attribute_the_error_names() -> None:
-    refusal = store_refusal(InvalidInput("x", attribute="StudyInstanceUID"))
-    assert refusal.offending_element == (0x0020000D,)
+    answer = refusal(InvalidInput("x", attribute="StudyInstanceUID"), STORE_STATUSES)
+    assert answer.offending_element == (0x0020000D,)
 
 
 @pytest.mark.parametrize("attribute", ["NoSuchKeyword", "", 5, None])
 def test_an_attribute_nobody_knows_is_left_out(attribute: str | int | None) -> None:
-    assert store_refusal(InvalidInput("x", attribute=attribute)).offending_element == ()
+    assert refusal(InvalidInput("x", attribute=attribute), STORE_STATUSES).offending_element == ()

@@ -25,7 +25,7 @@ from hilum.scu.remote import Remote
 from hilum.scu.storage import SendResult, SendState, send_instances
 from hilum.scu.verification import echo
 from hilum.ul.primitives import AssociateReject, AssociateRequest
-from support.dimse import CT_STORAGE, EXPLICIT, MemoryStore, RunningArchive, running_archive, tenant_of, until
+from support.dimse import CT_STORAGE, EXPLICIT, MemoryStore, RunningArchive, archive_scp, running_archive, until
 from support.instances import ct_slice, data_set_bytes, part10
 
 
@@ -151,7 +151,7 @@ class TestEcho:
                 object.__setattr__(request, "presentation_contexts", (refused,))
                 return await super().answer(association, request)
 
-        scp = NoVerification(store=MemoryStore(), tenant_of=tenant_of, is_known_caller=lambda *_: True)
+        scp = archive_scp(MemoryStore(), kind=NoVerification)
         async with running_archive(answering=scp) as archive:
             with pytest.raises(Unsupported):
                 await echo(remote(archive), calling_ae_title="ME")
@@ -284,7 +284,7 @@ class TestStore:
                 return super().begin(**expected)  # type: ignore[arg-type]
 
         store = Felled()
-        scp = ArchiveScp(store=store, tenant_of=tenant_of, is_known_caller=lambda *_: True)  # type: ignore[arg-type]
+        scp = archive_scp(store)
         async with running_archive(answering=scp) as archive:
             results = await send([poison, good], remote(archive))
             assert {each.instance.sop_instance_uid: each.state for each in results} == {
@@ -306,7 +306,7 @@ class TestStore:
             assert archive.outcomes == [Outcome.REJECTED]
 
     async def test_a_remote_that_does_not_respond_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("hilum.scu.operations.RESPONSE_TIMEOUT_S", 0.1)
+        monkeypatch.setattr("hilum.net.invocations.RESPONSE_TIMEOUT_S", 0.1)
         async with running_archive() as archive:
             archive.store.commit_gate = asyncio.Event()
             (result,) = await send([ct()], remote(archive), attempts=2)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable
 
-from hilum.dimse.command_set import violation
-from hilum.dimse.messages import Message, Request, Response
+from hilum.dimse.messages import Request, Response
 from hilum.dimse.status import is_pending
 from hilum.kernel.errors import Unavailable
 from hilum.kernel.limits import RESPONSE_TIMEOUT_S
@@ -14,8 +13,8 @@ from hilum.net.association import Association
 from hilum.ul.primitives import Buffer
 
 
-class Operations:
-    """Matches responses with requests on one association; its `MessageHandler`."""
+class Invocations:
+    """Matches responses with the requests this side has sent on one association, whichever side opened it."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[Response]] = {}
@@ -49,23 +48,14 @@ class Operations:
             if not future.cancel() and not future.cancelled():
                 future.exception()
 
-    def message(self, context_id: int, message: Message) -> None:
-        """Give a response to whoever waits for it.
-
-        Raises:
-            RemoteProtocolError: the peer asks something of a side that serves nothing.
-        """
-        if not isinstance(message, Response):
-            raise violation("a request came to a side that serves none", command=message.command_field.name)
-        future = self._waiting.get(message.message_id_being_responded_to)
-        if future is not None and not future.done() and not is_pending(message.status):
-            future.set_result(message)
-
-    def data_set(self, data: Buffer, is_last: bool) -> None:
-        """Pass over what comes with a response: neither Verification nor Storage has a data set there."""
+    def response(self, response: Response) -> None:
+        """Give a response to whoever waits for it."""
+        future = self._waiting.get(response.message_id_being_responded_to)
+        if future is not None and not future.done() and not is_pending(response.status):
+            future.set_result(response)
 
     def end(self) -> None:
-        """Fail what still waits."""
+        """Fail what still waits: the association has ended."""
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(Unavailable("the association ended before the response", code="association-ended"))

@@ -1,0 +1,15 @@
+"""The durable job queue."""
+
+from __future__ import annotations
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Make the tables."""
+
+
+def downgrade() -> None:
+    """Never: what was kept is not thrown away."""
+    raise NotImplementedError("Steps go forward only.")

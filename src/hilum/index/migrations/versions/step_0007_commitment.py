@@ -1,0 +1,15 @@
+"""Storage commitment transactions."""
+
+from __future__ import annotations
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Make the tables."""
+
+
+def downgrade() -> None:
+    """Never: what was kept is not thrown away."""
+    raise NotImplementedError("Steps go forward only.")
