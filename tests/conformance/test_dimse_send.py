@@ -22,10 +22,11 @@ from pydicom.data import get_testdata_file
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
+from hilum.archive.sending import SendState
 from hilum.kernel.errors import Forbidden
 from hilum.scu.instances import OutgoingInstance, read_outgoing
 from hilum.scu.remote import Remote
-from hilum.scu.storage import SendState, send_instances
+from hilum.scu.storage import send_instances
 from hilum.scu.verification import echo
 from support.instances import ct_slice, part10
 

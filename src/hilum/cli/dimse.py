@@ -12,12 +12,13 @@ from rich.console import Console
 
 from hilum.app.loop import run
 from hilum.app.sources import Unreadable, find_sources
+from hilum.archive.sending import SendState
 from hilum.cli.options import ConfigOption, progress_bar, settings_from
 from hilum.dicom.dicomdir import is_dicomdir
 from hilum.kernel.errors import HilumError, InvalidInput
 from hilum.scu.instances import OutgoingInstance, read_outgoing
 from hilum.scu.remote import Remote
-from hilum.scu.storage import SendResult, SendState, send_instances
+from hilum.scu.storage import SendResult, send_instances
 from hilum.scu.verification import echo as verify
 
 CallingOption = Annotated[str | None, Parameter(name="--from", help="Our own AE title; by default dicom.ae_title.")]

@@ -7,8 +7,8 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
+from hilum.archive.sending import SendState
 from hilum.dimse.messages import CStoreRequest, Response
 from hilum.dimse.status import STORAGE, StatusCategory, describe_status
 from hilum.kernel.errors import Forbidden, HilumError, Unavailable
@@ -18,17 +18,6 @@ from hilum.scu.handler import RequestorHandler
 from hilum.scu.instances import OutgoingInstance, plan_contexts, read_data_set
 from hilum.scu.remote import Remote, call
 from hilum.ul.primitives import ProposedContext
-
-
-class SendState(Enum):
-    """What became of an instance."""
-
-    STORED = "stored"
-    """The remote has it; with a warning the reason says which."""
-    REFUSED = "refused"
-    """The remote answered with a failure, or accepts neither the SOP class nor the transfer syntax."""
-    FAILED = "failed"
-    """No answer could be had, or the file could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

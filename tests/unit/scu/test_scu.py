@@ -14,6 +14,7 @@ from typing import IO
 
 import pytest
 
+from hilum.archive.sending import SendState
 from hilum.kernel.errors import Forbidden, InvalidInput, RemoteProtocolError, Unavailable, Unsupported
 from hilum.kernel.limits import SEND_CHUNK_BYTES
 from hilum.net.association import Association, Welcome
@@ -22,7 +23,7 @@ from hilum.scp.negotiation import ScpSettings
 from hilum.scp.service import ArchiveScp
 from hilum.scu.instances import OutgoingInstance, plan_contexts, read_outgoing
 from hilum.scu.remote import Remote
-from hilum.scu.storage import SendResult, SendState, send_instances
+from hilum.scu.storage import SendResult, send_instances
 from hilum.scu.verification import echo
 from hilum.ul.primitives import AssociateReject, AssociateRequest
 from support.dimse import CT_STORAGE, EXPLICIT, MemoryStore, RunningArchive, archive_scp, running_archive, until

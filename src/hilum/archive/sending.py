@@ -1,0 +1,93 @@
+"""Instances on their way to another application entity: what became of each, and the ports that send and convert."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from hilum.archive.model import StoredInstance
+from hilum.archive.remotes import RemoteAe
+
+
+class SendState(Enum):
+    """What became of an instance."""
+
+    STORED = "stored"
+    """The remote has it; with a warning the reason says which."""
+    REFUSED = "refused"
+    """The remote answered with a failure, or accepts neither the SOP class nor any syntax it could be sent in."""
+    FAILED = "failed"
+    """No answer could be had, or the instance could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSent:
+    """The answer for one instance; `status` is the remote's, None when there was none.
+
+    `reason` is fit for a log or a report: it says nothing of the patient, nor anything the remote wrote.
+    """
+
+    instance: StoredInstance
+    state: SendState
+    status: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveOriginator:
+    """Whose C-MOVE makes this side send: its AE title, and the message id of its request (PS3.7 §9.1.1.1.6)."""
+
+    ae_title: str
+    message_id: int
+
+
+class InstanceSender(Protocol):
+    """Sends stored instances to other application entities."""
+
+    def send(
+        self,
+        remote: RemoteAe,
+        instances: Sequence[StoredInstance],
+        *,
+        calling_ae_title: str,
+        originator: MoveOriginator | None = None,
+        priority: int = 0,
+        transfer_syntax_uid: str | None = None,
+        associations: int | None = None,
+        max_bytes_per_s: float | None = None,
+    ) -> AsyncIterator[InstanceSent]:
+        """Yield what became of each instance, each exactly once and in any order; nothing is raised for a remote.
+
+        Closing the iterator early stops what has not begun: close it (`contextlib.aclosing`) when leaving it before
+        its end. An instance goes as it is stored unless the remote does not take that syntax, or wants another.
+
+        Args:
+            remote: where to; without host and port everything fails.
+            instances: what to send.
+            calling_ae_title: who we say we are.
+            originator: who asked for it by C-MOVE, told to the remote.
+            priority: as in `dimse.messages.Priority`.
+            transfer_syntax_uid: what to send in if the remote takes it, in place of what it prefers.
+            associations: how many to use at a time, never more than the remote allows; None for as many as that.
+            max_bytes_per_s: how much to send in a second over all of them together.
+        """
+        ...
+
+
+class Transcoder(Protocol):
+    """Makes another transfer syntax of a stored instance."""
+
+    def can(self, transfer_syntax_uid: str, target_transfer_syntax_uid: str) -> bool:
+        """Return whether instances of the one syntax may become the other."""
+        ...
+
+    async def data_set(self, instance: StoredInstance, transfer_syntax_uid: str) -> bytes:
+        """Return the whole data set in that syntax, its header changed to fit.
+
+        Raises:
+            Unsupported: these pixels cannot be had in that syntax.
+            CorruptData: the stored pixels cannot be read.
+        """
+        ...
