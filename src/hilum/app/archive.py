@@ -17,6 +17,7 @@ from hilum.kernel.clock import SystemClock
 from hilum.kernel.ids import new_blob_name
 from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
 from hilum.services.identity import IdentityService
+from hilum.services.remotes import RemoteService
 from hilum.services.render import RenderService
 from hilum.services.retrieve import RetrieveService
 from hilum.services.search import SearchService
@@ -35,6 +36,7 @@ class Archive:
     retrieve: RetrieveService
     search: SearchService
     render: RenderService
+    remotes: RemoteService
     tenant: Tenant
 
 
@@ -85,6 +87,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             retrieve=retrieve,
             search=SearchService(index),
             render=render,
+            remotes=RemoteService(index.remotes, index.notices),
             tenant=await index.accounts.default_tenant(),
         )
 

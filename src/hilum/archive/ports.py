@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,6 +19,7 @@ from hilum.archive.model import (
     Tenant,
 )
 from hilum.archive.query import Query
+from hilum.archive.remotes import RemoteAe
 
 
 class InstanceIndex(Protocol):
@@ -201,4 +202,40 @@ class Accounts(Protocol):
 
     async def revoke_token(self, token_id: int) -> bool:
         """Remove a token; False when there is none of that id."""
+        ...
+
+
+class Remotes(Protocol):
+    """The registry of remote application entities. All methods raise Unavailable when it does not answer."""
+
+    async def find(self, tenant_id: int, ae_title: str) -> RemoteAe | None:
+        """Return the application entity of that title, or None."""
+        ...
+
+    async def list(self, tenant_id: int) -> Sequence[RemoteAe]:
+        """Return all, by AE title."""
+        ...
+
+    async def save(self, remote: RemoteAe) -> RemoteAe:
+        """Keep a new entry (its `remote_id` is 0) or the changed one of that id, and return it as kept.
+
+        Raises Conflict when another entry has the AE title, NotFound when the entry of that id is gone.
+        """
+        ...
+
+    async def remove(self, tenant_id: int, ae_title: str) -> bool:
+        """Remove the entry of that title; False when there is none."""
+        ...
+
+
+class Notices(Protocol):
+    """What other processes tell of what they change."""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether every notice arrives now; while not, nothing that they would correct may be remembered."""
+        ...
+
+    def subscribe(self, topic: str, note: Callable[[str | None], None]) -> None:
+        """Let `note` be called with the text of each notice on the topic, and None when some may have been missed."""
         ...

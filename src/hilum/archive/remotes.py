@@ -28,9 +28,10 @@ class RemoteAe:
     """An application entity a tenant knows by its AE title (without padding).
 
     `host` and `port` say where it listens, None when it only calls. `network` is the address or network it has to call
-    from, None for anywhere. `certificate` is the SHA-256 fingerprint (lower-case hexadecimal) of the certificate it has
-    to show over TLS, None for none in particular. `character_set` is a defined term of Specific Character Set it
-    prefers in answers; `transfer_syntaxes` the UIDs it wants instances in, best first, empty for as they are stored.
+    from; without it that is `host`, and without that anywhere. `uses_tls` says that associations with it, whoever opens
+    them, are by TLS. `certificate` is the SHA-256 fingerprint (lower-case hexadecimal) of the certificate it has to
+    show then, whichever way, None for none in particular. `character_set` is a defined term of Specific Character Set
+    it prefers in answers; `transfer_syntaxes` the UIDs it wants instances in, best first, empty for as they are stored.
     `may_ask` is what it may ask of us, `may_be_asked` what we may ask of it. `max_associations` bounds how many we
     open to it at a time.
     """

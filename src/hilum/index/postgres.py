@@ -20,7 +20,9 @@ from hilum.index import read_sql
 from hilum.index.accounts import PostgresAccounts
 from hilum.index.address import DatabaseAddress
 from hilum.index.ingest import Ingest
+from hilum.index.notices import PostgresNotices
 from hilum.index.pool import TenantPool
+from hilum.index.remotes import PostgresRemotes
 from hilum.index.rows import attributes_text, prepare
 from hilum.index.search import Search
 from hilum.kernel.errors import NotFound
@@ -58,6 +60,8 @@ class PostgresIndex:
         self._ingest = Ingest(self._writing)
         self._search = Search(self._reading)
         self.accounts = PostgresAccounts(self._writing)
+        self.remotes = PostgresRemotes(self._writing)
+        self.notices = PostgresNotices(address)
 
     async def open(self) -> None:
         """Connect, and make sure that row-level security binds the role we connect as.
@@ -70,6 +74,7 @@ class PostgresIndex:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self.notices.close()
         await self._writing.close()
         await self._reading.close()
 

@@ -214,3 +214,21 @@ DATABASE_STOP_TIMEOUT_S = 60.0
 DATABASE_LOG_BYTES = 16 * MIB
 # Series whose keys a worker remembers so that it need not look them up: about 500 bytes each.
 KNOWN_SERIES = 20_000
+# The connection that hears of changes other workers make: how often it is looked at, how long its answer may take,
+# and the pause before a lost one is made anew. Until then nothing is remembered that a change could make untrue.
+NOTICE_CHECK_INTERVAL_S = 15.0
+NOTICE_CHECK_TIMEOUT_S = 5.0
+NOTICE_RETRY_DELAY_S = 1.0
+
+# --- Remote application entities -------------------------------------------------------------------------------
+# Associations one destination may be sent over at a time. dcm4che and Orthanc: one, or as configured.
+MAX_REMOTE_ASSOCIATIONS = 32
+# Transfer syntaxes named as a remote's preference: PS3.6 knows about 60.
+MAX_PREFERRED_TRANSFER_SYNTAXES = 64
+# Characters of a host name (RFC 1035), of a site's name and of a description.
+MAX_HOST_NAME_LENGTH = 253
+MAX_SITE_LENGTH = 64
+MAX_REMOTE_DESCRIPTION_LENGTH = 500
+# How long the addresses of a remote's host name are remembered, and how long finding them may take.
+HOST_ADDRESSES_S = 30.0
+HOST_LOOKUP_TIMEOUT_S = 5.0
