@@ -20,7 +20,7 @@ from hilum.archive.model import (
     SeriesMetadata,
     StoredInstance,
 )
-from hilum.archive.query import Query
+from hilum.archive.query import InstanceSelection, Query
 from hilum.kernel.errors import HilumError
 
 
@@ -107,15 +107,27 @@ class MemoryIndex:
         *,
         with_frame_index: bool = False,
     ) -> list[StoredInstance]:
+        selection = InstanceSelection(
+            study_instance_uids=(study_instance_uid,),
+            series_instance_uids=(series_instance_uid,) if series_instance_uid is not None else (),
+            sop_instance_uids=(sop_instance_uid,) if sop_instance_uid is not None else (),
+        )
+        return self._select(tenant_id, selection, with_frame_index)
+
+    async def select_instances(self, tenant_id: int, selection: InstanceSelection, limit: int) -> list[StoredInstance]:
+        return self._select(tenant_id, selection, with_frame_index=False)[:limit]
+
+    def _select(self, tenant_id: int, selection: InstanceSelection, with_frame_index: bool) -> list[StoredInstance]:
         found = []
         for key, row in enumerate(self.rows):
             header = row.draft.header
             if (
                 row.tenant_id != tenant_id
                 or not row.is_current
-                or header.study_instance_uid != study_instance_uid
-                or series_instance_uid not in (None, header.series_instance_uid)
-                or sop_instance_uid not in (None, header.sop_instance_uid)
+                or selection.patient_id not in (None, header.patient_id)
+                or header.study_instance_uid not in (selection.study_instance_uids or (header.study_instance_uid,))
+                or header.series_instance_uid not in (selection.series_instance_uids or (header.series_instance_uid,))
+                or header.sop_instance_uid not in (selection.sop_instance_uids or (header.sop_instance_uid,))
             ):
                 continue
             frames = header.pixel_data.frames if header.pixel_data else None

@@ -18,7 +18,7 @@ from hilum.archive.model import (
     StoredInstance,
     Tenant,
 )
-from hilum.archive.query import Query
+from hilum.archive.query import InstanceSelection, Query
 from hilum.archive.remotes import RemoteAe
 
 
@@ -63,6 +63,13 @@ class InstanceIndex(Protocol):
         with_frame_index: bool = False,
     ) -> list[StoredInstance]:
         """Return current instances ordered by series number, instance number, UID; [] when there are none."""
+        ...
+
+    async def select_instances(self, tenant_id: int, selection: InstanceSelection, limit: int) -> list[StoredInstance]:
+        """Return the current instances of a selection, no more than `limit`, study by study in the order of reading.
+
+        They come without frame index.
+        """
         ...
 
     async def read_attributes(self, tenant_id: int, instance_keys: Sequence[int]) -> list[bytes]:

@@ -1,6 +1,7 @@
 """The query AST that QIDO-RS, C-FIND and the console parse to, and that the index compiles to SQL.
 
-The conditions are those of `hilum.dicom.matching`, which is also the oracle for what they mean (PS3.4 §C.2.2.2).
+The conditions are those of `hilum.dicom.matching`, which is also the oracle for what they mean (PS3.4 §C.2.2.2). What
+is retrieved is named without conditions, by unique keys.
 """
 
 from __future__ import annotations
@@ -57,3 +58,17 @@ class Query:
     sort: tuple[SortKey, ...] = ()
     limit: int = DEFAULT_QUERY_RESULTS
     offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSelection:
+    """Instances named by the unique keys of their entities: each key that is given has to hold, by one of its values.
+
+    An empty tuple, or None, gives no key. With no key at all nothing is selected.
+    """
+
+    patient_id: str | None = None
+    issuer_of_patient_id: str | None = None
+    study_instance_uids: tuple[str, ...] = ()
+    series_instance_uids: tuple[str, ...] = ()
+    sop_instance_uids: tuple[str, ...] = ()

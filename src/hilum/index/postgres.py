@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final
 
 from hilum.archive.model import (
     BlobRef,
@@ -15,7 +15,7 @@ from hilum.archive.model import (
     SeriesMetadata,
     StoredInstance,
 )
-from hilum.archive.query import Query
+from hilum.archive.query import InstanceSelection, Query
 from hilum.index import read_sql
 from hilum.index.accounts import PostgresAccounts
 from hilum.index.address import DatabaseAddress
@@ -119,34 +119,13 @@ class PostgresIndex:
             records = await connection.fetch(
                 statement, tenant_id, study_instance_uid, series_instance_uid, sop_instance_uid
             )
-        return [
-            StoredInstance(
-                instance_key=key,
-                study_instance_uid=study,
-                series_instance_uid=series,
-                sop_instance_uid=sop,
-                sop_class_uid=sop_class,
-                transfer_syntax_uid=syntax,
-                blob=BlobRef(blob_key, size_bytes, data_set_offset),
-                frame_count=frame_count,
-                has_bulk_data=has_bulk_data,
-                frame_index=frame_index,
-            )
-            for (
-                key,
-                study,
-                series,
-                sop,
-                sop_class,
-                syntax,
-                blob_key,
-                size_bytes,
-                data_set_offset,
-                frame_count,
-                has_bulk_data,
-                frame_index,
-            ) in records
-        ]
+        return _stored(records)
+
+    async def select_instances(self, tenant_id: int, selection: InstanceSelection, limit: int) -> list[StoredInstance]:
+        """Return the current instances of a selection, no more than `limit`, study by study in the order of reading."""
+        statement, keys = read_sql.select_instances(selection)
+        async with self._reading.use(tenant_id) as connection:
+            return _stored(await connection.fetch(statement, tenant_id, limit, *keys))
 
     async def read_attributes(self, tenant_id: int, instance_keys: Sequence[int]) -> list[bytes]:
         """Return the instances' attributes as DICOM JSON text in the order of the keys.
@@ -208,6 +187,40 @@ class PostgresIndex:
                 records = await connection.fetch(read_sql.KNOWN_BLOB_KEYS, tenant_id, list(keys))
             known.update(record[0] for record in records)
         return known
+
+
+def _stored(records: Iterable[Sequence[Any]]) -> list[StoredInstance]:
+    # UIDs that many rows share are kept once: a patient may have a hundred thousand instances.
+    shared: dict[str, str] = {}
+    once = shared.setdefault
+    return [
+        StoredInstance(
+            instance_key=key,
+            study_instance_uid=once(study, study),
+            series_instance_uid=once(series, series),
+            sop_instance_uid=sop,
+            sop_class_uid=once(sop_class, sop_class),
+            transfer_syntax_uid=once(syntax, syntax),
+            blob=BlobRef(blob_key, size_bytes, data_set_offset),
+            frame_count=frame_count,
+            has_bulk_data=has_bulk_data,
+            frame_index=frame_index,
+        )
+        for (
+            key,
+            study,
+            series,
+            sop,
+            sop_class,
+            syntax,
+            blob_key,
+            size_bytes,
+            data_set_offset,
+            frame_count,
+            has_bulk_data,
+            frame_index,
+        ) in records
+    ]
 
 
 @contextlib.asynccontextmanager

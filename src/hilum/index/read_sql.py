@@ -4,18 +4,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-_STORED: Final = """
+from hilum.archive.query import InstanceSelection
+
+_STORED_COLUMNS: Final = """
 SELECT instance_key, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
     blob_key, size_bytes, data_set_offset, frame_count, has_bulk_data, {frame_index} AS frame_index
 FROM study
 JOIN series USING (study_key, tenant_id)
 JOIN instance USING (series_key, tenant_id)
+"""
+_STORED: Final = (
+    _STORED_COLUMNS
+    + """
 WHERE study.tenant_id = $1 AND study.study_instance_uid = $2
     {series} {instance}
 ORDER BY series_number, series_instance_uid, instance_number, sop_instance_uid
 """
+)
 
 
 def find_instances(*, by_series: bool, by_instance: bool, with_frame_index: bool) -> str:
@@ -25,6 +32,27 @@ def find_instances(*, by_series: bool, by_instance: bool, with_frame_index: bool
         series="AND series.series_instance_uid = $3" if by_series else "AND $3::text IS NULL",
         instance="AND instance.sop_instance_uid = $4" if by_instance else "AND $4::text IS NULL",
     )
+
+
+def select_instances(selection: InstanceSelection) -> tuple[str, list[Any]]:
+    """Return the statement for instances named by unique keys, and its parameters after tenant ($1) and limit ($2)."""
+    keys: tuple[tuple[str, Any], ...] = (
+        ("patient.patient_id =", selection.patient_id),
+        ("patient.issuer_of_patient_id =", selection.issuer_of_patient_id),
+        ("study.study_instance_uid = ANY", list(selection.study_instance_uids)),
+        ("series.series_instance_uid = ANY", list(selection.series_instance_uids)),
+        ("instance.sop_instance_uid = ANY", list(selection.sop_instance_uids)),
+    )
+    given = [(condition, value) for condition, value in keys if value not in (None, [])]
+    conditions = [f"{condition} (${number})" for number, (condition, _) in enumerate(given, start=3)]
+    # The order is that of reading, study by study: what is sent in it can be looked at while the rest is coming.
+    statement = f"""{_STORED_COLUMNS.format(frame_index="NULL::bytea")}
+JOIN patient USING (patient_key, tenant_id)
+WHERE study.tenant_id = $1 AND {" AND ".join(conditions or ["false"])}
+ORDER BY study_instance_uid, series_number, series_instance_uid, instance_number, sop_instance_uid
+LIMIT $2
+"""
+    return statement, [value for _, value in given]
 
 
 READ_ATTRIBUTES: Final = """

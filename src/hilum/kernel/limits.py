@@ -66,6 +66,9 @@ SEND_CHUNK_BYTES = 2 * MIB
 # How often an instance is sent that got no answer, and how long to wait before the next association.
 SEND_ATTEMPTS = 3
 SEND_RETRY_DELAY_S = 1.0
+# As storage SCU: instances under way at a time on one association, if the peer grants a window (PS3.7 §D.3.3.3). Each
+# holds a chunk. DCMTK and Orthanc grant none; dcm4che grants what is asked.
+SEND_WINDOW = 8
 # Command sets are small; DCMTK reads any length. PS3.7 gives no bound.
 MAX_COMMAND_SET_BYTES = 64 * KIB
 # Identifiers and attribute lists of requests other than C-STORE: a commitment of 10,000 instances comes to 2 MB.
@@ -117,6 +120,17 @@ UNSETTLED_BLOB_GRACE_S = 10.0
 STAGING_SWEEP_INTERVAL_S = 60.0
 # Instances of one retrieval read ahead of the reader, in bytes.
 RETRIEVE_READ_AHEAD_BYTES = 4 * MIB
+# Instances one C-MOVE or C-GET may name: their counts in the responses have 16 bits (PS3.7 Table E.1-1). Orthanc
+# counts on from zero, DCMTK and dcm4che likewise.
+MAX_RETRIEVED_INSTANCES = 65_535
+# Instances read ahead of the one being sent, within RETRIEVE_READ_AHEAD_BYTES.
+MAX_INSTANCES_READ_AHEAD = 16
+# Pending responses come after each sub-operation up to this many, beyond not more often than at the interval. dcm4che
+# and DCMTK send one for each sub-operation.
+PENDING_EACH_SUBOPERATIONS = 100
+PENDING_INTERVAL_S = 0.5
+# A pending response comes at least this often while a C-MOVE goes on: Orthanc gives an answer up after 10 s.
+PENDING_LATEST_S = 4.0
 # Instances whose metadata are made in one thread hop: their JSON comes to about a mebibyte.
 METADATA_BATCH_INSTANCES = 200
 # Series one worker remembers as changed; further ones get their metadata when asked for.

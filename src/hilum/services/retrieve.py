@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from hilum.archive.model import SeriesMetadata, StoredInstance
 from hilum.archive.ports import BlobStore, InstanceIndex
+from hilum.archive.query import InstanceSelection
 from hilum.dicom.bulk_locator import BulkLocator
 from hilum.dicom.elements import BULK_DATA_PREFIX, BulkLocation
 from hilum.dicom.frames import FrameIndex
 from hilum.dicom.header import read_header
 from hilum.dicom.inflate import Inflater
 from hilum.dicom.uids import transfer_syntax
-from hilum.kernel.errors import CorruptData, LocalProtocolError, NotFound
-from hilum.kernel.limits import BLOB_CHUNK_BYTES, MAX_INFLATED_BYTES, RETRIEVE_READ_AHEAD_BYTES
+from hilum.kernel.errors import CorruptData, LimitExceeded, LocalProtocolError, NotFound
+from hilum.kernel.limits import (
+    BLOB_CHUNK_BYTES,
+    MAX_INFLATED_BYTES,
+    MAX_RETRIEVED_INSTANCES,
+    RETRIEVE_READ_AHEAD_BYTES,
+)
 from hilum.services.metadata import MetadataMaker
 
 # Codes of the module `array` by VR, for values that are sequences of numbers (PS3.5 §7.3).
@@ -65,6 +71,39 @@ class RetrieveService:
         if not found:
             raise NotFound("there is no such study, series or instance", code="no-instances")
         return found
+
+    async def select(self, tenant_id: int, selection: InstanceSelection) -> list[StoredInstance]:
+        """Return the instances that unique keys name, study by study in the order people read them; [] for none.
+
+        Raises:
+            LimitExceeded: there are more than `limits.MAX_RETRIEVED_INSTANCES`.
+        """
+        found = await self._index.select_instances(tenant_id, selection, MAX_RETRIEVED_INSTANCES + 1)
+        if len(found) > MAX_RETRIEVED_INSTANCES:
+            raise LimitExceeded(
+                f"more than {MAX_RETRIEVED_INSTANCES} instances are asked for; ask for fewer at a time",
+                code="too-many-instances",
+                limit=MAX_RETRIEVED_INSTANCES,
+            )
+        return found
+
+    async def data_set(self, instance: StoredInstance) -> bytes | AsyncGenerator[bytes, None]:
+        """Return the bytes of the stored data set: at once when they are few, else a generator that reads on.
+
+        Its first bytes have been read then, so that what is gone is known before anything is sent. Who gets a
+        generator closes it. A data set of odd length, as deflated ones of careless senders are, gets the zero byte
+        that makes it even (PS3.5 §A.5).
+
+        Raises:
+            NotFound, CorruptData: the stored file is not what the index says.
+        """
+        blob = instance.blob
+        size_bytes = blob.size_bytes - blob.data_set_offset
+        if size_bytes <= _WHOLE_FILE_BYTES:
+            content = await self._blobs.read(blob.key, blob.data_set_offset, size_bytes)
+            return content + b"\0" if size_bytes % 2 else content
+        chunks = self._blobs.stream(blob.key, blob.data_set_offset, size_bytes)
+        return _even(await anext(chunks), chunks, size_bytes)
 
     def stream(self, instance: StoredInstance, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Yield a range of the instance's Part 10 file, flat in memory."""
@@ -278,6 +317,14 @@ def _inflated(deflated: Sequence[bytes]) -> Iterator[bytes]:
     inflater = Inflater(MAX_INFLATED_BYTES)
     for chunk in deflated:
         yield from inflater.inflate(chunk)
+
+
+async def _even(first: bytes, chunks: AsyncIterator[bytes], size_bytes: int) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for chunk in chunks:
+        yield chunk
+    if size_bytes % 2:
+        yield b"\0"
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

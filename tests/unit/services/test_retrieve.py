@@ -25,8 +25,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from hilum.archive.model import StoredInstance
-from hilum.kernel.errors import LocalProtocolError, NotFound
+from hilum.archive.model import BlobRef, StoredInstance
+from hilum.archive.query import InstanceSelection
+from hilum.kernel.errors import LimitExceeded, LocalProtocolError, NotFound
 from hilum.kernel.limits import BLOB_CHUNK_BYTES, RETRIEVE_READ_AHEAD_BYTES
 from hilum.services.retrieve import RetrieveService
 from support.instances import ct_slice, data_set_bytes, part10
@@ -123,6 +124,63 @@ async def test_a_range_of_the_file_can_be_streamed(house: House, retrieve: Retri
     assert await _joined(retrieve.stream(instance)) == file
     assert await _joined(retrieve.stream(instance, 1000, 2_000_000)) == file[1000:2_001_000]
     assert await _joined(retrieve.stream(instance, len(file) - 10, 100)) == file[-10:]
+
+
+async def test_instances_are_selected_by_keys_up_to_a_bound(
+    house: House, retrieve: RetrieveService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = generate_uid()
+    for number in (1, 2, 3):
+        await house.store(ct_slice(study=study, number=number))
+    found = await retrieve.instances(1, study)
+    selection = InstanceSelection(sop_instance_uids=(found[1].sop_instance_uid,))
+    assert await retrieve.select(1, selection) == [found[1]]
+    assert await retrieve.select(2, selection) == []
+    everything = InstanceSelection(study_instance_uids=(study,))
+    monkeypatch.setattr("hilum.services.retrieve.MAX_RETRIEVED_INSTANCES", 3)
+    assert await retrieve.select(1, everything) == found
+    monkeypatch.setattr("hilum.services.retrieve.MAX_RETRIEVED_INSTANCES", 2)
+    with pytest.raises(LimitExceeded, match="more than 2"):
+        await retrieve.select(1, everything)
+
+
+class TestDataSet:
+    """What is sent of an instance: the data set without the file's meta information."""
+
+    async def _given(self, retrieve: RetrieveService, instance: StoredInstance) -> bytes:
+        content = await retrieve.data_set(instance)
+        return content if isinstance(content, bytes) else await _joined(content)
+
+    @pytest.mark.parametrize("side", [64, 1800])
+    async def test_it_is_what_was_stored(self, house: House, retrieve: RetrieveService, side: int) -> None:
+        dataset = ct_slice(side=side)
+        await house.store(dataset)
+        assert await self._given(retrieve, await _only(retrieve, dataset)) == data_set_bytes(part10(dataset))
+
+    async def test_a_small_one_is_one_read_a_large_one_is_read_as_it_goes(
+        self, house: House, retrieve: RetrieveService
+    ) -> None:
+        small, large = ct_slice(side=512), ct_slice(side=1800)
+        for dataset in (small, large):
+            await house.store(dataset)
+        found = await _only(retrieve, small), await _only(retrieve, large)
+        sizes = _sizes_read(house)
+        await retrieve.data_set(found[0])
+        assert sizes == [found[0].blob.size_bytes - found[0].blob.data_set_offset]
+        assert await self._given(retrieve, found[1])
+        assert max(sizes) <= BLOB_CHUNK_BYTES
+
+    @pytest.mark.parametrize("size", [3_001, 5_000_001, 5_000_000])
+    async def test_an_odd_one_is_made_even(self, house: House, retrieve: RetrieveService, size: int) -> None:
+        await house.blobs.put("1/odd", [b"meta", content := os.urandom(size)])
+        instance = StoredInstance(1, "1.2", "1.3", "1.4", "1.5", "1.6", BlobRef("1/odd", size + 4, 4), 0, False)
+        assert await self._given(retrieve, instance) == content + bytes(size % 2)
+
+    @pytest.mark.parametrize("size", [1_000, 5_000_000])
+    async def test_what_is_gone_is_known_before_the_first_byte(self, retrieve: RetrieveService, size: int) -> None:
+        gone = StoredInstance(1, "1.2", "1.3", "1.4", "1.5", "1.6", BlobRef("1/gone", size, 4), 0, False)
+        with pytest.raises(NotFound):
+            await retrieve.data_set(gone)
 
 
 class TestFrames:
