@@ -136,6 +136,29 @@ METADATA_BATCH_INSTANCES = 200
 # Series one worker remembers as changed; further ones get their metadata when asked for.
 MAX_UNSETTLED_SERIES = 100_000
 
+# --- Jobs ------------------------------------------------------------------------------------------------------
+# How long a job belongs to a worker that says nothing: what a killed worker had begun goes on elsewhere after this.
+# pgqueuer 30 s, procrastinate 30 s.
+JOB_LEASE_S = 20.0
+JOB_HEARTBEAT_INTERVAL_S = 5.0
+# How often an idle worker looks for jobs whose time has come, and each one for those of lost workers. Notices wake it
+# at once for a new job.
+JOB_POLL_INTERVAL_S = 1.0
+JOB_SWEEP_INTERVAL_S = 5.0
+# Jobs one worker runs at a time; they wait for peers most of the time.
+MAX_JOBS_PER_WORKER = 8
+# Connections one worker's queue takes, besides those of the index.
+JOB_CONNECTIONS = 2
+# A job whose workers were lost this often has probably brought them down.
+MAX_JOB_LOSSES = 5
+# How long jobs are remembered that went well, and that did not; how many are forgotten in one statement.
+JOB_HISTORY_S = 24 * 3600.0
+FAILED_JOB_HISTORY_S = 30 * 24 * 3600.0
+MAX_JOBS_FORGOTTEN = 1_000
+# Rows of the outbox handed on at a time, and how often it is looked at.
+OUTBOX_BATCH = 500
+OUTBOX_INTERVAL_S = 0.5
+
 # --- HTTP ------------------------------------------------------------------------------------------------------
 MAX_REQUEST_BODY_BYTES = 256 * GIB
 MAX_PART_HEADER_BYTES = 16 * KIB
