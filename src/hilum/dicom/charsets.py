@@ -45,6 +45,7 @@ _OTHER_TERMS: Final = {
     "BIG5": "big5",
     "EUCKR": "euc_kr",
 }
+_ASCII_TERMS: Final = frozenset({"", "ISOIR6", "ISO2022IR6", "ASCII", "ISO646"})
 _STAND_ALONE: Final = frozenset({"utf_8", "gb18030", "gbk"})
 
 # PS3.3 Tables C.12-3 and C.12-4: what each escape sequence turns to.
@@ -76,29 +77,36 @@ _LINE_ENDS: Final = b"\t\n\f\r"  # each returns to the first character set (PS3.
 class Charset:
     """How the text of one data set (or item) is decoded: the first set, and those that escapes may turn to."""
 
-    __slots__ = ("_first", "is_known")
+    __slots__ = ("_first", "_is_first_ascii", "is_known")
 
     def __init__(self, terms: list[str]) -> None:
         names = [_codec(term) for term in terms or [""]]
         self._first = names[0] or _DEFAULT
+        self._is_first_ascii = self._first == _DEFAULT and _compact(terms[0] if terms else "") in _ASCII_TERMS
         self.is_known = all(names) and not (len(names) > 1 and _STAND_ALONE.intersection(n for n in names if n))
 
-    def decode(self, raw: bytes) -> tuple[str, bool]:
+    def decode(self, raw: bytes, delimiters: bytes = b"") -> tuple[str, bool]:
         """Return the text and whether every byte had a meaning; bytes without one become U+FFFD.
+
+        Args:
+            raw: a value field.
+            delimiters: what parts values, and names, in this VR. The first set is in force again after each, unless
+                that is ASCII: then bytes of the upper half mean something in the set before alone.
 
         Reference: PS3.5 §6.1.2.5
         """
         if ESCAPE not in raw:
             return _decode(raw, self._first)
+        ends = _LINE_ENDS if self._is_first_ascii else _LINE_ENDS + delimiters
         first, *escaped = raw.split(ESCAPE)
         text, fits = _decode(first, self._first)
         for piece in escaped:
-            more, more_fits = self._decode_escaped(ESCAPE + piece)
+            more, more_fits = self._decode_escaped(ESCAPE + piece, ends)
             text += more
             fits = fits and more_fits
         return text, fits
 
-    def _decode_escaped(self, piece: bytes) -> tuple[str, bool]:
+    def _decode_escaped(self, piece: bytes, ends: bytes) -> tuple[str, bool]:
         """Decode one piece that starts with an escape sequence and holds no other."""
         length = 4 if piece[1:3] in (b"$(", b"$)") else 3
         codec = _ESCAPES.get(piece[:length])
@@ -107,7 +115,7 @@ class Charset:
         if codec in _KEEPS_ESCAPE:
             return _decode(piece, codec)
         body = piece[length:]
-        end = next((i for i, byte in enumerate(body) if byte in _LINE_ENDS), len(body))
+        end = next((i for i, byte in enumerate(body) if byte in ends), len(body))
         text, fits = _decode(body[:end], codec)
         rest, rest_fits = _decode(body[end:], self._first)
         return text + rest, fits and rest_fits
@@ -128,9 +136,13 @@ def charset_of(raw: bytes) -> Charset:
     return charset
 
 
+def _compact(term: str) -> str:
+    return "".join(c for c in term.upper() if c.isalnum())
+
+
 def _codec(term: str) -> str | None:
     """Return the codec of one defined term, or None if it names none we trust."""
-    compact = "".join(c for c in term.upper() if c.isalnum())
+    compact = _compact(term)
     for prefix in ("ISO2022IR", "ISOIR", "ISO2022"):
         if compact.startswith(prefix) and compact[len(prefix) :] in _ISO_REGISTRATIONS:
             return _ISO_REGISTRATIONS[compact[len(prefix) :]]

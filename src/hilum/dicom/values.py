@@ -75,7 +75,7 @@ def _texts(vr: str) -> Converter:
         if raw.isascii() and ESCAPE not in raw:
             text = raw.decode("ascii")
         else:
-            text, fits = charset.decode(raw)
+            text, fits = charset.decode(raw, b"\\")
         if "\\" in text:
             element = _element(vr, [v.rstrip(_PADDING) for v in text.split("\\")])
         else:
@@ -110,7 +110,7 @@ def _person_name(raw: bytes, charset: Charset) -> Element:
         if "=" not in text and "\\" not in text:
             return {"vr": "PN", "Value": [{"Alphabetic": text}]}
     else:
-        text, fits = charset.decode(raw)
+        text, fits = charset.decode(raw, b"\\^=")
     names = [_component_groups(name) for name in text.split("\\")]
     element: Element = {"vr": "PN", "Value": names} if len(names) > 1 or names[0] else {"vr": "PN"}
     if not fits:
