@@ -38,7 +38,7 @@ class Search:
             return
         answer = Answer(query)
         statement = SearchStatement(tenant_id, query)
-        sql, parameters = _compiled(statement.with_counts(statement.page(answer.columns()), answer.computed))
+        sql, parameters = compiled_sql(statement.with_counts(statement.page(answer.columns()), answer.computed))
         async with self._pool.use(tenant_id) as connection:
             if query.limit > _ONE_FETCH:
                 async with connection.transaction():
@@ -51,7 +51,7 @@ class Search:
 
     async def count(self, tenant_id: int, query: Query) -> int:
         """Return how many entities match, whatever limit and offset say."""
-        sql, parameters = _compiled(SearchStatement(tenant_id, query).count())
+        sql, parameters = compiled_sql(SearchStatement(tenant_id, query).count())
         async with self._pool.use(tenant_id) as connection:
             return int(await connection.fetchval(sql, *parameters))
 
@@ -60,7 +60,8 @@ class Search:
         return [".".join(match.path) for match in query.matches if not is_supported(match)]
 
 
-def _compiled(statement: Select[Any]) -> tuple[str, list[Any]]:
+def compiled_sql(statement: Select[Any]) -> tuple[str, list[Any]]:
+    """Return a statement's text and its parameters in order, as asyncpg takes them."""
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     parameters = compiled.params
     return str(compiled), [parameters[name] for name in compiled.positiontup or ()]
