@@ -51,8 +51,8 @@ class NewJob:
 class Job:
     """A job as the queue knows it.
 
-    `attempt` counts the tries that were begun, this one included. `error` tells why the last try failed, without
-    patient data. `worker` is the name of the worker that has it, or had it last.
+    `attempt` counts the tries that were begun, this one included; `lease` every time a worker took it. `error` tells
+    why the last try failed, without patient data. `worker` is the name of the worker that has it, or had it last.
     """
 
     job_id: int
@@ -63,6 +63,7 @@ class Job:
     priority: int
     state: JobState
     attempt: int
+    lease: int
     dedupe_key: str | None
     created_at: datetime
     run_at: datetime
@@ -156,4 +157,43 @@ class JobQueue(Protocol):
 
     async def lanes(self, tenant_id: int, prefix: str = "") -> list[LaneStatus]:
         """Return the lanes whose names begin so, by name."""
+        ...
+
+
+class JobLeases(Protocol):
+    """The durable queue as workers use it, for all tenants. All raise Unavailable.
+
+    A lease that ran out belongs to nobody: what its holder says of the job afterwards is not heard.
+    """
+
+    async def take(self, worker: str, kinds: Sequence[str], count: int, lease_s: float) -> list[Job]:
+        """Lease up to `count` jobs of these kinds whose time has come and whose lanes have room."""
+        ...
+
+    async def renew(self, jobs: Sequence[Job], lease_s: float) -> dict[int, JobState]:
+        """Renew the leases; returns what is wanted of each: RUNNING, HELD or CANCELLED. Lost ones are absent."""
+        ...
+
+    async def finish(self, job: Job, state: JobState, error_code: str | None = None, error: str | None = None) -> bool:
+        """End the job as DONE, FAILED or CANCELLED, or put it aside as HELD; False when the lease was lost."""
+        ...
+
+    async def put_back(
+        self,
+        job: Job,
+        delay_s: float,
+        *,
+        attempt: int,
+        error_code: str | None = None,
+        error: str | None = None,
+        lane_rest_s: float = 0.0,
+    ) -> bool:
+        """Let the job wait for its next try, its attempts counted as said; False when the lease was lost.
+
+        With `lane_rest_s` nothing of its lane begins for so long.
+        """
+        ...
+
+    async def sweep(self) -> int:
+        """Let others have what lost workers held, and forget what ended long ago; returns how many were lost."""
         ...

@@ -29,6 +29,8 @@ ALLOWED_FIELDS = frozenset(
         "message_id", "status", "damage", "attribute", "tag", "limit", "reason", "result", "source",
         # how much and how long
         "count", "size_bytes", "duration_s", "attempt", "delay_s", "pid", "exit_code", "signal", "version",
+        # jobs and forwarding
+        "job", "kind", "lane", "destination", "rule",
         # HTTP
         "method", "route", "http_status",
         # operation
