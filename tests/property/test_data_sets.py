@@ -155,7 +155,8 @@ def data_sets(draw: st.DrawFn, letters: str | st.SearchStrategy[str] = UNICODE, 
             result[tag] = {"vr": vr}
         elif vr[0] == "O":
             size = {"OB": 2, "OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}[vr]
-            raw = draw(st.binary(min_size=size, max_size=6 * size).map(lambda b: b[: len(b) // size * size]))
+            raw = draw(st.binary(min_size=size, max_size=6 * size))
+            raw = raw[: len(raw) // size * size]
             result[tag] = {"vr": vr, "InlineBinary": b64encode(raw).decode()}
         else:
             result[tag] = {"vr": vr, "Value": draw(values_of(vr, letters))}
