@@ -269,3 +269,20 @@ MAX_REMOTE_DESCRIPTION_LENGTH = 500
 # How long the addresses of a remote's host name are remembered, and how long finding them may take.
 HOST_ADDRESSES_S = 30.0
 HOST_LOOKUP_TIMEOUT_S = 5.0
+
+# --- Workitems -------------------------------------------------------------------------------------------------
+# How often a change begins anew because another was quicker; two performers at one workitem come to two.
+WORKITEM_CHANGE_ATTEMPTS = 10
+# Events of one subscriber that are sent over one association before others have their turn.
+WORKITEM_EVENTS_PER_DELIVERY = 100
+# How long the delivery to one subscriber is one worker's: longer than a response may take.
+WORKITEM_DELIVERY_LEASE_S = 300.0
+# Deliveries a worker has under way; more wait their turn.
+MAX_WORKITEM_DELIVERIES = 8
+# How long to wait after a failed delivery: at first, and at most; doubled each time. dcm4che: as configured.
+WORKITEM_RETRY_DELAY_S = 5.0
+MAX_WORKITEM_RETRY_DELAY_S = 1800.0
+# An event nobody took for so long is given up: a subscriber that comes back asks how things stand. dcm4che: none.
+WORKITEM_EVENT_LIFETIME_S = 7 * 86_400.0
+# How often a worker looks for events whose time has come; new ones it hears of at once.
+WORKITEM_EVENT_INTERVAL_S = 5.0
