@@ -14,3 +14,8 @@ def new_blob_name() -> str:
 def new_secret(byte_count: int = 32) -> str:
     """Return an unguessable URL-safe string made from `byte_count` random bytes."""
     return secrets.token_urlsafe(byte_count)
+
+
+def new_uid() -> str:
+    """Return a UID no other thing has, made from a random UUID (PS3.5 §B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
