@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
+
+import asyncpg
 
 from hilum.archive.model import (
     BlobRef,
@@ -22,9 +24,11 @@ from hilum.index.address import DatabaseAddress
 from hilum.index.ingest import Ingest
 from hilum.index.notices import PostgresNotices
 from hilum.index.pool import TenantPool
+from hilum.index.procedure_steps import PostgresProcedureSteps
 from hilum.index.remotes import PostgresRemotes
 from hilum.index.rows import attributes_text, prepare
 from hilum.index.search import Search
+from hilum.index.worklist import PostgresWorklist
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import (
     DATABASE_READ_CONNECTIONS,
@@ -60,6 +64,8 @@ class PostgresIndex:
         self._ingest = Ingest(self._writing)
         self._search = Search(self._reading)
         self.accounts = PostgresAccounts(self._writing)
+        self.worklist = PostgresWorklist(self._writing, self._reading)
+        self.procedure_steps = PostgresProcedureSteps(self._writing, self._reading)
         self.remotes = PostgresRemotes(self._writing)
         self.notices = PostgresNotices(address)
 
@@ -189,7 +195,7 @@ class PostgresIndex:
         return known
 
 
-def _stored(records: Iterable[Sequence[Any]]) -> list[StoredInstance]:
+def _stored(records: Iterable[asyncpg.Record]) -> list[StoredInstance]:
     # UIDs that many rows share are kept once: a patient may have a hundred thousand instances.
     shared: dict[str, str] = {}
     once = shared.setdefault
