@@ -35,7 +35,7 @@ from hilum.dicom.part10 import read_file_meta
 from hilum.kernel.errors import HilumError
 from hilum.scu.instances import OutgoingInstance, read_outgoing
 from hilum.scu.remote import Remote
-from hilum.scu.storage import send_instances
+from hilum.scu.storage import SendResult, send_instances
 from support.corpus import FLAGGED, REFUSED, CorpusFile, corpus_files
 from support.dicomweb import data_set_of, parts_of, stow
 from support.running import RunningHilum, running_hilum
@@ -220,7 +220,12 @@ def test_our_own_sender_stores_every_file_unchanged(fresh: RunningHilum, files: 
     # What has no SOP class or instance, or is no DICOM, cannot even be offered.
     assert all(not file.is_kept for file in unsendable)
     remote = Remote(fresh.ae_title, "127.0.0.1", fresh.dicom_port)
-    results = asyncio.run(send_instances(outgoing, remote, calling_ae_title="CORPUS", associations=_CLIENTS))
+
+    async def send_all() -> list[SendResult]:
+        results = send_instances(outgoing, remote, calling_ae_title="CORPUS", associations=_CLIENTS)
+        return [result async for result in results]
+
+    results = asyncio.run(send_all())
     assert len(results) == len(outgoing)
     sent: dict[str, set[bytes]] = defaultdict(set)
     wrong = []

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.request import urlopen
 
 import pydicom
@@ -26,7 +26,7 @@ from hilum.archive.sending import SendState
 from hilum.kernel.errors import Forbidden
 from hilum.scu.instances import OutgoingInstance, read_outgoing
 from hilum.scu.remote import Remote
-from hilum.scu.storage import send_instances
+from hilum.scu.storage import SendResult, send_instances
 from hilum.scu.verification import echo
 from support.instances import ct_slice, part10
 
@@ -70,6 +70,10 @@ def slices(folder: Path, count: int, side: int = 200) -> list[OutgoingInstance]:
         path.write_bytes(part10(ct_slice(number=number, side=side)))
         instances.append(outgoing(path))
     return instances
+
+
+async def send_all(instances: list[OutgoingInstance], remote: Remote, **options: Any) -> list[SendResult]:
+    return [result async for result in send_instances(instances, remote, **options)]
 
 
 def data_set_of(path: Path) -> bytes:
@@ -129,7 +133,7 @@ class TestDcmtk:
     async def test_each_family_of_transfer_syntaxes_arrives_byte_for_byte(self, name: str, tmp_path: Path) -> None:
         path = Path(str(get_testdata_file(name)))
         async with self.storescp(tmp_path, "+B", "+xa") as remote:
-            (result,) = await send_instances([outgoing(path)], remote, calling_ae_title="HILUM")
+            (result,) = await send_all([outgoing(path)], remote, calling_ae_title="HILUM")
         assert result.state is SendState.STORED, result.reason
         (received,) = (tmp_path / "received").iterdir()
         assert data_set_of(received) == data_set_of(path)
@@ -140,7 +144,7 @@ class TestDcmtk:
     async def test_a_series_arrives_at_every_pdu_length(self, pdu: str, tmp_path: Path) -> None:
         instances = slices(tmp_path, 10)
         async with self.storescp(tmp_path, "+B", "--max-pdu", pdu) as remote:
-            results = await send_instances(instances, remote, calling_ae_title="HILUM")
+            results = await send_all(instances, remote, calling_ae_title="HILUM")
         assert {each.state for each in results} == {SendState.STORED}
         received = {data_set_of(path) for path in (tmp_path / "received").iterdir()}
         assert received == {data_set_of(tmp_path / f"{number}.dcm") for number in range(10)}
@@ -148,7 +152,7 @@ class TestDcmtk:
     async def test_what_the_remote_accepts_in_no_context_is_refused_with_the_reason(self, tmp_path: Path) -> None:
         path = Path(str(get_testdata_file("JPEG2000.dcm")))
         async with self.storescp(tmp_path) as remote:
-            results = await send_instances([outgoing(path), *slices(tmp_path, 1)], remote, calling_ae_title="HILUM")
+            results = await send_all([outgoing(path), *slices(tmp_path, 1)], remote, calling_ae_title="HILUM")
         assert [each.state for each in results] == [SendState.REFUSED, SendState.STORED]
         assert "accepts neither" in results[0].reason
 
@@ -159,7 +163,7 @@ class TestDcmtk:
 
     async def test_a_remote_that_aborts_in_the_middle_is_tried_again_and_given_up(self, tmp_path: Path) -> None:
         async with self.storescp(tmp_path, "--abort-during") as remote:
-            (result,) = await send_instances(
+            (result,) = await send_all(
                 slices(tmp_path, 1), remote, calling_ae_title="HILUM", attempts=2, retry_delay_s=0.05
             )
         assert result.state is SendState.FAILED
@@ -168,7 +172,7 @@ class TestDcmtk:
         paths = sorted((corpus / "ct_phantom_study").rglob("*.dcm"))[:20]
         assert paths
         async with self.storescp(tmp_path, "+B", "+xa") as remote:
-            results = await send_instances([outgoing(path) for path in paths], remote, calling_ae_title="HILUM")
+            results = await send_all([outgoing(path) for path in paths], remote, calling_ae_title="HILUM")
         assert {each.state for each in results} == {SendState.STORED}
         received = {data_set_of(path) for path in (tmp_path / "received").iterdir()}
         assert received == {data_set_of(path) for path in paths}
@@ -203,7 +207,7 @@ class TestPynetdicom:
     async def test_instances_arrive_byte_for_byte_over_several_associations(self, tmp_path: Path) -> None:
         instances = slices(tmp_path, 8)
         with self.scp() as (remote, received):
-            results = await send_instances(instances, remote, calling_ae_title="HILUM", associations=3)
+            results = await send_all(instances, remote, calling_ae_title="HILUM", associations=3)
         assert {each.state for each in results} == {SendState.STORED}
         assert set(received) == {data_set_of(tmp_path / f"{number}.dcm") for number in range(8)}
 
@@ -212,7 +216,7 @@ class TestPynetdicom:
     )
     async def test_its_status_is_told(self, status: int, state: SendState, tmp_path: Path) -> None:
         with self.scp(status) as (remote, _):
-            (result,) = await send_instances(slices(tmp_path, 1), remote, calling_ae_title="HILUM")
+            (result,) = await send_all(slices(tmp_path, 1), remote, calling_ae_title="HILUM")
         assert (result.state, result.status) == (state, status)
         assert result.reason
 
@@ -238,7 +242,7 @@ class TestOrthanc:
         remote = Remote("ORTHANC", "127.0.0.1", dicom_port)
         async with running(dicom_port, "/usr/sbin/Orthanc", str(tmp_path / "orthanc.json"), cwd=tmp_path):
             assert await echo(remote, calling_ae_title="HILUM") > 0
-            results = await send_instances(instances, remote, calling_ae_title="HILUM", associations=2)
+            results = await send_all(instances, remote, calling_ae_title="HILUM", associations=2)
             assert {each.state for each in results} == {SendState.STORED}, results
             with pytest.raises(Forbidden, match="called ae title not recognized"):
                 await echo(Remote("NOBODY", "127.0.0.1", dicom_port), calling_ae_title="HILUM")

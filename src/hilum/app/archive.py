@@ -11,11 +11,14 @@ from hilum.app.observers import StoreMetrics, count_sign_in
 from hilum.app.settings import Settings
 from hilum.archive.model import DuplicatePolicy, Tenant
 from hilum.archive.ports import Accounts, InstanceIndex
+from hilum.archive.sending import InstanceSender
 from hilum.index.address import DatabaseAddress
 from hilum.index.postgres import open_index
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.ids import new_blob_name
 from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
+from hilum.scu.remote import dialer
+from hilum.scu.sender import RemoteSender
 from hilum.services.identity import IdentityService
 from hilum.services.remotes import RemoteService
 from hilum.services.render import RenderService
@@ -37,6 +40,7 @@ class Archive:
     search: SearchService
     render: RenderService
     remotes: RemoteService
+    sender: InstanceSender
     tenant: Tenant
 
 
@@ -88,6 +92,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             search=SearchService(index),
             render=render,
             remotes=RemoteService(index.remotes, index.notices),
+            sender=RemoteSender(retrieve, dialer()),
             tenant=await index.accounts.default_tenant(),
         )
 

@@ -61,18 +61,15 @@ def send(
     with progress_bar() as bar:
         task = bar.add_task("sending", total=len(instances), rate="")
 
-        def note(result: SendResult) -> None:
-            counts[result.state] += 1
-            bar.update(task, advance=1)
-
-        async def work() -> list[SendResult]:
-            return await send_instances(
-                instances,
-                remote,
-                calling_ae_title=calling or settings.dicom.ae_title,
-                associations=associations,
-                on_result=note,
-            )
+        async def work() -> list[SendResult[OutgoingInstance]]:
+            results = []
+            async for result in send_instances(
+                instances, remote, calling_ae_title=calling or settings.dicom.ae_title, associations=associations
+            ):
+                counts[result.state] += 1
+                bar.update(task, advance=1)
+                results.append(result)
+            return results
 
         results = run(work())
     out.print(f"{counts[SendState.STORED]:,} stored by {to}", markup=False)

@@ -57,7 +57,7 @@ class Exchanges:
     def __init__(self, context_ids: Collection[int], *, max_performed: int = 1, max_invoked: int = 1) -> None:
         self._context_ids = frozenset(context_ids)
         self._max_performed = max_performed
-        self._max_invoked = max_invoked
+        self.max_invoked = max_invoked
         self._performing: dict[int, Request] = {}
         self._invoked: dict[int, Request] = {}
         self._last_message_id = 0
@@ -145,7 +145,7 @@ class Exchanges:
 
     def may_invoke(self) -> bool:
         """Whether the negotiated window lets this side send one more request."""
-        return not 0 < self._max_invoked <= len(self._invoked)
+        return not 0 < self.max_invoked <= len(self._invoked)
 
     def next_message_id(self) -> int:
         """Return a message id that no open request of this side has, from 1 to 65535.
@@ -164,7 +164,7 @@ class Exchanges:
             LocalProtocolError: the window is full or the message id is in use.
         """
         if not self.may_invoke():
-            raise LocalProtocolError("no more operations may be invoked now", window=self._max_invoked)
+            raise LocalProtocolError("no more operations may be invoked now", window=self.max_invoked)
         if request.message_id in self._invoked:
             raise LocalProtocolError("the message id is in use", message_id=request.message_id)
         self._invoked[request.message_id] = request

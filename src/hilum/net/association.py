@@ -114,6 +114,12 @@ class Association:
         return self.connection.core.contexts
 
     @property
+    def max_invoked(self) -> int:
+        """How many requests of this side may be open at a time, as negotiated; 0 means no bound."""
+        exchanges, _ = self._talk()
+        return exchanges.max_invoked
+
+    @property
     def is_ended(self) -> bool:
         """Whether nothing can be sent any more."""
         return self._outcome is not None
@@ -134,6 +140,15 @@ class Association:
         exchanges.respond(response)
         outbox.put(context_id, response)
         self._leave_when_idle()
+
+    def next_message_id(self) -> int:
+        """Return a message id no request of this side has now; see `Exchanges.next_message_id`.
+
+        Raises:
+            Unavailable: the association is not open.
+        """
+        exchanges, _ = self._talk()
+        return exchanges.next_message_id()
 
     def cancel(self, context_id: int, request: CCancelRequest) -> None:
         """Ask the peer to end a request of this side early.

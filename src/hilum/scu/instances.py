@@ -1,17 +1,17 @@
-"""Files to send: what an association has to know of each, their bytes, and the contexts that carry them."""
+"""Files to send: what an association has to know of each, and their bytes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import IO, Protocol
 
 from hilum.dicom.header import read_header
 from hilum.dicom.part10 import read_file_meta
 from hilum.kernel.errors import HilumError, InvalidInput, Unavailable
-from hilum.kernel.limits import FILE_META_PREFIX_BYTES, MAX_PRESENTATION_CONTEXTS, SEND_CHUNK_BYTES
-from hilum.ul.primitives import ProposedContext
+from hilum.kernel.limits import FILE_META_PREFIX_BYTES, SEND_CHUNK_BYTES
+from hilum.scu.contexts import InstanceKind
 
 # The SOP class and instance stand at the beginning of a data set; more is read only where they do not.
 _IDENTITY_BYTES = 2048
@@ -41,9 +41,21 @@ class OutgoingInstance:
     data_set_offset: int
 
     @property
-    def kind(self) -> tuple[str, str]:
-        """What its presentation context is for: SOP class and transfer syntax."""
-        return self.sop_class_uid, self.transfer_syntax_uid
+    def kind(self) -> InstanceKind:
+        """What its presentation context is for: it goes as it is."""
+        return InstanceKind(self.sop_class_uid, (self.transfer_syntax_uid,))
+
+    async def data_set(self, transfer_syntax_uid: str) -> bytes | AsyncGenerator[bytes, None]:
+        """Return the data set's bytes: at once when they are few, else a generator that reads as they are sent.
+
+        A data set of odd length, as deflated ones in careless files are, gets the zero byte that makes it even:
+        receivers refuse odd fragments (PS3.5 §A.5, PS3.8 §9.3.5.1).
+
+        Raises:
+            Unavailable: the file cannot be read.
+        """
+        stream, first = await asyncio.to_thread(_open_at, self)
+        return first if stream is None else _rest(stream, first)
 
 
 def read_outgoing(source: InstanceSource) -> OutgoingInstance:
@@ -87,21 +99,6 @@ def _is_sendable(uid: str) -> bool:
     return 0 < len(uid) <= 64 and uid.isascii() and uid.isprintable()
 
 
-async def read_data_set(instance: OutgoingInstance) -> bytes | AsyncGenerator[bytes, None]:
-    """Return the data set's bytes: at once when they are few, else a generator that reads as they are sent.
-
-    Who gets a generator closes it. A data set of odd length, as deflated ones in careless files are, gets the zero byte
-    that makes it even: receivers refuse odd fragments (PS3.5 §A.5, PS3.8 §9.3.5.1).
-
-    Raises:
-        Unavailable: the file cannot be read.
-    """
-    stream, first = await asyncio.to_thread(_open_at, instance)
-    if stream is None:
-        return first
-    return _rest(stream, first)
-
-
 def _open_at(instance: OutgoingInstance) -> tuple[IO[bytes] | None, bytes]:
     """Return the first chunk of the data set, and the stream unless that was all."""
     try:
@@ -119,7 +116,7 @@ def _open_at(instance: OutgoingInstance) -> tuple[IO[bytes] | None, bytes]:
         raise Unavailable("the file cannot be read", code="file-read") from error
     if len(first) < SEND_CHUNK_BYTES:
         stream.close()
-        return None, _even(first)
+        return None, even(first)
     return stream, first
 
 
@@ -129,7 +126,7 @@ async def _rest(stream: IO[bytes], chunk: bytes) -> AsyncGenerator[bytes, None]:
             # The next chunk is read while this one is written.
             following = asyncio.ensure_future(asyncio.to_thread(stream.read, SEND_CHUNK_BYTES))
             try:
-                yield chunk if len(chunk) == SEND_CHUNK_BYTES else _even(chunk)
+                yield chunk if len(chunk) == SEND_CHUNK_BYTES else even(chunk)
             finally:
                 chunk = await following
     except OSError as error:
@@ -138,25 +135,6 @@ async def _rest(stream: IO[bytes], chunk: bytes) -> AsyncGenerator[bytes, None]:
         stream.close()
 
 
-def _even(last: bytes) -> bytes:
+def even(last: bytes) -> bytes:
+    """Return the last piece of a data set with the zero byte that makes its length even."""
     return last + b"\0" if len(last) % 2 else last
-
-
-def plan_contexts(kinds: Sequence[tuple[str, str]]) -> list[list[ProposedContext]]:
-    """Return the presentation contexts for instances of these kinds, one list for each association needed.
-
-    Each SOP class and transfer syntax has a context of its own, so that the acceptor cannot choose a syntax the
-    instance is not in. An association holds 128 contexts at most; their ids are odd.
-
-    Reference: PS3.8 §9.3.2.2, PS3.4 §B.3
-    """
-    distinct = list(dict.fromkeys(kinds))
-    return [
-        [
-            ProposedContext(2 * index + 1, sop_class_uid, (transfer_syntax_uid,))
-            for index, (sop_class_uid, transfer_syntax_uid) in enumerate(
-                distinct[start : start + MAX_PRESENTATION_CONTEXTS]
-            )
-        ]
-        for start in range(0, len(distinct), MAX_PRESENTATION_CONTEXTS)
-    ]

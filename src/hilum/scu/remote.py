@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from hilum.archive.remotes import DimseUse, RemoteAe
 from hilum.dicom.uids import APPLICATION_CONTEXT, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from hilum.kernel.errors import InvalidInput
+from hilum.kernel.errors import Forbidden, InvalidInput
 from hilum.kernel.limits import MAX_PDU_LENGTH_BYTES
 from hilum.net.association import Association, MessageHandler
 from hilum.net.requestor import open_association
-from hilum.ul.primitives import AssociateRequest, ProposedContext, UserInformation
+from hilum.ul.primitives import (
+    AssociateRequest,
+    AsyncOperationsWindow,
+    ExtendedNegotiation,
+    ProposedContext,
+    RoleSelection,
+    UserInformation,
+)
 
 _MAX_AE_TITLE_LENGTH = 16
 _MAX_PORT = 65535
@@ -43,6 +51,26 @@ class Remote:
         return cls(check_ae_title(title), host, int(port))
 
 
+Dial = Callable[[RemoteAe, DimseUse], Remote]
+"""Says where a remote of the registry is reached for a use. Raises Forbidden or InvalidInput when it is not."""
+
+
+def dialer(tls: Callable[[RemoteAe], ssl.SSLContext] | None = None) -> Dial:
+    """Return a `Dial` by what the registry says; `tls` makes the context for remotes that want TLS."""
+
+    def dial(remote: RemoteAe, use: DimseUse) -> Remote:
+        if use not in remote.may_be_asked:
+            raise Forbidden(f"the registry does not let {remote.ae_title} be asked for {use}", code="remote-use")
+        if remote.host is None or remote.port is None:
+            raise InvalidInput(f"{remote.ae_title} has no address in the registry", code="remote-address")
+        context = None
+        if remote.uses_tls:
+            context = ssl.create_default_context() if tls is None else tls(remote)
+        return Remote(remote.ae_title, remote.host, remote.port, context)
+
+    return dial
+
+
 def check_ae_title(text: str) -> str:
     """Return the AE title without padding.
 
@@ -60,7 +88,14 @@ def check_ae_title(text: str) -> str:
 
 
 async def call(
-    remote: Remote, calling_ae_title: str, contexts: Sequence[ProposedContext], handler: MessageHandler
+    remote: Remote,
+    calling_ae_title: str,
+    contexts: Sequence[ProposedContext],
+    handler: MessageHandler,
+    *,
+    async_operations_window: AsyncOperationsWindow | None = None,
+    role_selections: tuple[RoleSelection, ...] = (),
+    extended_negotiations: tuple[ExtendedNegotiation, ...] = (),
 ) -> Association:
     """Return an association with the remote for the contexts proposed.
 
@@ -76,6 +111,9 @@ async def call(
             max_pdu_length=MAX_PDU_LENGTH_BYTES,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            async_operations_window=async_operations_window,
+            role_selections=role_selections,
+            extended_negotiations=extended_negotiations,
         ),
     )
     return await open_association(remote.host, remote.port, request, handler, tls=remote.tls)

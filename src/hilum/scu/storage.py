@@ -5,102 +5,190 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from hilum.archive.sending import SendState
-from hilum.dimse.messages import CStoreRequest, Response
+from hilum.archive.sending import MoveOriginator, SendState
+from hilum.dimse.messages import CStoreRequest, Priority, Response
 from hilum.dimse.status import STORAGE, StatusCategory, describe_status
-from hilum.kernel.errors import Forbidden, HilumError, Unavailable
-from hilum.kernel.limits import SEND_ATTEMPTS, SEND_RETRY_DELAY_S
+from hilum.kernel.errors import CorruptData, Forbidden, HilumError, Unavailable, Unsupported
+from hilum.kernel.limits import SEND_ATTEMPTS, SEND_RETRY_DELAY_S, SEND_WINDOW
 from hilum.net.association import Association
+from hilum.scu.contexts import InstanceKind, plan_contexts
 from hilum.scu.handler import RequestorHandler
-from hilum.scu.instances import OutgoingInstance, plan_contexts, read_data_set
+from hilum.scu.pace import Pace
 from hilum.scu.remote import Remote, call
-from hilum.ul.primitives import ProposedContext
+from hilum.ul.primitives import AsyncOperationsWindow, Buffer, ProposedContext
+
+
+class Outgoing(Protocol):
+    """An instance to send, wherever it lies."""
+
+    @property
+    def sop_class_uid(self) -> str:
+        """Its SOP class."""
+        ...
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Its own UID."""
+        ...
+
+    @property
+    def kind(self) -> InstanceKind:
+        """What its presentation contexts are for, with the transfer syntaxes it can be sent in, best first."""
+        ...
+
+    async def data_set(self, transfer_syntax_uid: str) -> bytes | AsyncGenerator[bytes, None]:
+        """Return the data set in one of the syntaxes of its kind, of even length.
+
+        Who gets a generator closes it.
+
+        Raises:
+            Unsupported: it cannot be had in this syntax after all.
+            HilumError: it cannot be read.
+        """
+        ...
+
+
+OutgoingT = TypeVar("OutgoingT", bound=Outgoing)
 
 
 @dataclass(frozen=True, slots=True)
-class SendResult:
-    """The answer for one instance; `status` is the remote's, None when there was none."""
+class SendResult(Generic[OutgoingT]):
+    """The answer for one instance; `status` and `comment` are the remote's own, None and empty when there is none."""
 
-    instance: OutgoingInstance
+    instance: OutgoingT
     state: SendState
     status: int | None = None
     reason: str = ""
+    comment: str = ""
 
 
 async def send_instances(
-    instances: Sequence[OutgoingInstance],
+    instances: Sequence[OutgoingT],
     remote: Remote,
     *,
     calling_ae_title: str,
     associations: int = 1,
+    originator: MoveOriginator | None = None,
+    priority: int = Priority.MEDIUM,
+    max_bytes_per_s: float | None = None,
     attempts: int = SEND_ATTEMPTS,
     retry_delay_s: float = SEND_RETRY_DELAY_S,
-    on_result: Callable[[SendResult], None] = lambda result: None,
-) -> list[SendResult]:
-    """Return the answer for each instance, once all have one. Nothing is converted.
+) -> AsyncGenerator[SendResult[OutgoingT], None]:
+    """Yield the answer for each instance as it comes, each exactly once.
 
     What was not answered when an association broke is sent again on a new one; an instance may reach the remote
-    twice, which receivers take for the same. More than 128 kinds of SOP class and transfer syntax need more
-    associations, one after the other.
+    twice, which receivers take for the same. The next instance is read while the one before it is answered, and where
+    the remote grants a window, several are under way at a time. Closed early, it sends nothing that has not begun,
+    waits for the rest and releases.
 
     Args:
-        instances: what to send, in this order as far as `associations` allows.
+        instances: what to send, in this order as far as `associations` and the window allow.
         remote: where to.
         calling_ae_title: who we say we are.
         associations: how many to use at a time.
+        originator: whose C-MOVE this is part of.
+        priority: what the remote is told of the urgency.
+        max_bytes_per_s: bounds the bytes of data sets sent in a second.
         attempts: how often an instance, and an association without any answer, is tried.
         retry_delay_s: how long to wait before the next association, doubled each time.
-        on_result: told of each answer as it comes.
 
     Reference: PS3.4 Annex B
     """
-    results: list[SendResult] = []
+    results: asyncio.Queue[SendResult[OutgoingT] | None] = asyncio.Queue()
+    terms = _Terms(
+        remote, calling_ae_title, associations, originator, priority,
+        Pace(max_bytes_per_s) if max_bytes_per_s else None, attempts, retry_delay_s,
+    )  # fmt: skip
+    shipment = _Shipment(terms, results)
+    task = asyncio.create_task(shipment.send(instances))
+    task.add_done_callback(lambda _: results.put_nowait(None))
+    try:
+        while (result := await results.get()) is not None:
+            yield result
+        await task
+    finally:
+        shipment.stop()
+        try:
+            await asyncio.wait([task])
+        finally:
+            # Whoever is cancelled a second time does not even wait for what has begun.
+            task.cancel()
+            await asyncio.wait([task])
 
-    def note(result: SendResult) -> None:
-        results.append(result)
-        on_result(result)
 
-    for contexts in plan_contexts([each.kind for each in instances]):
-        carried = {(each.abstract_syntax, each.transfer_syntaxes[0]) for each in contexts}
-        batch = _Batch(
-            deque(_Pending(each) for each in instances if each.kind in carried),
-            contexts,
-            remote,
-            calling_ae_title,
-            attempts,
-            retry_delay_s,
-            note,
-        )
-        count = max(1, min(associations, len(batch.pending)))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(count):
-                group.create_task(_Worker(batch).run())
-    return results
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """Where and how to send."""
+
+    remote: Remote
+    calling_ae_title: str
+    associations: int
+    originator: MoveOriginator | None
+    priority: int
+    pace: Pace | None
+    attempts: int
+    retry_delay_s: float
 
 
 @dataclass(slots=True)
-class _Pending:
+class _Pending(Generic[OutgoingT]):
     """An instance that has no answer yet, and how often it was tried."""
 
-    instance: OutgoingInstance
+    instance: OutgoingT
     tries: int = 0
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Instances whose kinds fit one association, shared by the workers that send them."""
+class _Shipment(Generic[OutgoingT]):
+    """Instances that have no answer yet, shared by the workers that send them."""
 
-    pending: deque[_Pending]
-    contexts: list[ProposedContext]
-    remote: Remote
-    calling_ae_title: str
-    attempts: int
-    retry_delay_s: float
-    note: Callable[[SendResult], None]
-    connected: int = 0
+    def __init__(self, terms: _Terms, results: asyncio.Queue[SendResult[OutgoingT] | None]) -> None:
+        self.terms = terms
+        self.pending: deque[_Pending[OutgoingT]] = deque()
+        self.contexts: dict[InstanceKind, tuple[ProposedContext, ...]] = {}
+        self.connected = 0
+        self.is_stopped = False
+        self._results = results
+
+    async def send(self, instances: Sequence[OutgoingT]) -> None:
+        """Return when each instance has its answer, or `stop` was called and nothing is under way.
+
+        More kinds than one association has contexts for need several, one after the other.
+        """
+        for contexts in plan_contexts([each.kind for each in instances]):
+            if self.is_stopped:
+                return
+            self.contexts = contexts
+            self.pending.extend(_Pending(each) for each in instances if each.kind in contexts)
+            count = max(1, min(self.terms.associations, len(self.pending)))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(count):
+                    group.create_task(_Worker(self).run())
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self.is_stopped = True
+        self.pending.clear()
+
+    def note(self, result: SendResult[OutgoingT]) -> None:
+        """Tell of an answer."""
+        self._results.put_nowait(result)
+
+    def try_again(self, item: _Pending[OutgoingT], error: HilumError) -> None:
+        """Put an instance that got no answer at the end: what follows must not suffer for one that fells the remote."""
+        item.tries += 1
+        if item.tries >= self.terms.attempts:
+            self.note(SendResult(item.instance, SendState.FAILED, reason=error.message))
+        elif not self.is_stopped:
+            self.pending.append(item)
+
+    def put_back(self, item: _Pending[OutgoingT]) -> None:
+        """Take back an instance that was not begun."""
+        if not self.is_stopped:
+            self.pending.appendleft(item)
 
     def give_up(self, error: HilumError) -> None:
         """Fail what is pending, unless another worker still has an association to send it over."""
@@ -109,107 +197,192 @@ class _Batch:
             self.note(SendResult(self.pending.popleft().instance, state, reason=error.message))
 
 
-class _Worker:
-    """Sends instances of a batch, over one association at a time."""
+class _Worker(Generic[OutgoingT]):
+    """Sends instances of a shipment, over one association at a time."""
 
-    def __init__(self, batch: _Batch) -> None:
-        self._batch = batch
-        self._answers = 0
+    def __init__(self, shipment: _Shipment[OutgoingT]) -> None:
+        self._shipment = shipment
+        self._window = SEND_WINDOW
 
     async def run(self) -> None:
         """Return when nothing is left to send, or the remote is given up."""
-        batch = self._batch
+        shipment, terms = self._shipment, self._shipment.terms
         failures = 0
-        while batch.pending:
-            answers_before = self._answers
+        while shipment.pending:
+            answer_count, error = 0, None
             try:
-                await self._send_over_one_association()
-            except HilumError as error:
-                failures = 1 if self._answers > answers_before else failures + 1
-                if isinstance(error, Forbidden) or failures >= batch.attempts:
-                    batch.give_up(error)
-                    return
-                if batch.pending:
-                    await asyncio.sleep(batch.retry_delay_s * 2 ** (failures - 1))
+                answer_count, error = await self._send_over_one_association()
+            except HilumError as opening_error:
+                error = opening_error
+            if error is None or isinstance(error, _UnreadableError):
+                continue
+            failures = 1 if answer_count else failures + 1
+            if isinstance(error, Forbidden) or failures >= terms.attempts:
+                shipment.give_up(error)
+                return
+            # One of those under way may have felled the remote: from now on each goes alone.
+            self._window = 1
+            if shipment.pending:
+                await asyncio.sleep(terms.retry_delay_s * 2 ** (failures - 1))
 
-    async def _send_over_one_association(self) -> None:
-        """Raises HilumError when it cannot be opened or breaks."""
-        batch = self._batch
-        invocations = RequestorHandler()
-        association = await call(batch.remote, batch.calling_ae_title, batch.contexts, invocations)
-        batch.connected += 1
+    async def _send_over_one_association(self) -> tuple[int, HilumError | None]:
+        """Return how many answers came over it, and what broke it.
+
+        Raises:
+            HilumError: it cannot be opened.
+        """
+        shipment, terms = self._shipment, self._shipment.terms
+        handler = RequestorHandler()
+        contexts = {each.context_id: each for kind in shipment.contexts.values() for each in kind}
+        window = AsyncOperationsWindow(self._window, 1) if self._window > 1 else None
+        association = await call(
+            terms.remote, terms.calling_ae_title, tuple(contexts.values()), handler, async_operations_window=window
+        )
+        shipment.connected += 1
         try:
-            await self._send_all(association, invocations)
+            link = _Link(shipment, association, handler, self._window)
+            answer_count, error = await link.send()
         except BaseException:
             association.abort()
             raise
         finally:
-            batch.connected -= 1
-        await association.release()
+            shipment.connected -= 1
+        if error is None:
+            await association.release()
+        else:
+            association.abort()
+        return answer_count, error
 
-    async def _send_all(self, association: Association, invocations: RequestorHandler) -> None:
-        batch = self._batch
-        context_ids = {
-            (context.abstract_syntax, context.transfer_syntax): context.context_id
-            for context in association.contexts.values()
-        }
-        message_id = 0
-        while batch.pending:
-            item = batch.pending.popleft()
-            context_id = context_ids.get(item.instance.kind)
-            if context_id is None:
-                reason = "the remote accepts neither this SOP class nor this transfer syntax as it is"
-                batch.note(SendResult(item.instance, SendState.REFUSED, reason=reason))
-                continue
-            message_id = message_id % 0xFFFF + 1
+
+class _Link(Generic[OutgoingT]):
+    """Sends what is pending over one association, until nothing is or the association breaks."""
+
+    def __init__(
+        self, shipment: _Shipment[OutgoingT], association: Association, handler: RequestorHandler, max_window: int
+    ) -> None:
+        self._shipment = shipment
+        self._association = association
+        self._handler = handler
+        granted = association.max_invoked or max_window
+        self._window = min(granted, max_window)
+        self._slots = asyncio.Semaphore(self._window)
+        self._message_id = 0
+        self._answer_count = 0
+        self._error: HilumError | None = None
+
+    async def send(self) -> tuple[int, HilumError | None]:
+        """Return how many answers came, and what broke the association."""
+        # One lane more than may be under way: it reads the next instance meanwhile.
+        count = min(self._window + 1, len(self._shipment.pending))
+        lanes = [asyncio.ensure_future(self._lane()) for _ in range(count)]
+        try:
+            await asyncio.gather(*lanes)
+        except BaseException:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.wait(lanes)
+            raise
+        return self._answer_count, self._error
+
+    async def _lane(self) -> None:
+        while self._shipment.pending and self._error is None:
+            item = self._shipment.pending.popleft()
             try:
-                response = await _invoke(association, invocations, context_id, message_id, item.instance)
-            except _UnreadableError as error:
-                batch.note(SendResult(item.instance, SendState.FAILED, reason=error.message))
+                found = await self._open(item.instance)
             except HilumError as error:
-                # It goes to the end of the queue: what follows must not suffer for one that fells the remote.
-                item.tries += 1
-                if item.tries < batch.attempts:
-                    batch.pending.append(item)
-                else:
-                    batch.note(SendResult(item.instance, SendState.FAILED, reason=error.message))
-                raise
+                refused = isinstance(error, Unsupported)
+                state = SendState.REFUSED if refused else SendState.FAILED
+                self._shipment.note(SendResult(item.instance, state, reason=error.message))
+                continue
+            context_id, data_set = found
+            async with contextlib.AsyncExitStack() as stack:
+                if not isinstance(data_set, bytes):
+                    await stack.enter_async_context(contextlib.aclosing(data_set))
+                async with self._slots:
+                    if self._error is not None or self._shipment.is_stopped:
+                        self._shipment.put_back(item)
+                        return
+                    await self._exchange(item, context_id, data_set)
+
+    async def _open(self, instance: OutgoingT) -> tuple[int, bytes | AsyncGenerator[bytes, None]]:
+        """Return the context to send over, and the data set in its transfer syntax.
+
+        Raises:
+            Unsupported: the remote takes it in no syntax it can be had in.
+            HilumError: it cannot be read.
+        """
+        trouble: HilumError | None = None
+        for proposed in self._shipment.contexts[instance.kind]:
+            context = self._association.contexts.get(proposed.context_id)
+            if context is None:
+                continue
+            try:
+                return context.context_id, await instance.data_set(context.transfer_syntax)
+            except (Unsupported, CorruptData) as error:
+                trouble = error
+        raise trouble or Unsupported(
+            "the remote accepts neither this SOP class nor any transfer syntax it can be sent in",
+            code="context-refused",
+        )
+
+    async def _exchange(
+        self, item: _Pending[OutgoingT], context_id: int, data_set: bytes | AsyncGenerator[bytes, None]
+    ) -> None:
+        """Send one instance and note its answer, or what broke the association."""
+        terms = self._shipment.terms
+        self._message_id = self._message_id % 0xFFFF + 1
+        request = CStoreRequest(
+            message_id=self._message_id,
+            affected_sop_class_uid=item.instance.sop_class_uid,
+            affected_sop_instance_uid=item.instance.sop_instance_uid,
+            priority=terms.priority,
+            move_originator_application_entity_title=terms.originator.ae_title if terms.originator else None,
+            move_originator_message_id=terms.originator.message_id if terms.originator else None,
+        )
+        try:
+            if isinstance(data_set, bytes) and terms.pace is None:
+                response = await self._handler.invoke(self._association, context_id, request, data_set)
             else:
-                self._answers += 1
-                batch.note(_judge(item.instance, response))
+                async with contextlib.aclosing(_outgoing(data_set, terms.pace)) as pieces:
+                    response = await self._handler.invoke(self._association, context_id, request, pieces)
+        except _UnreadableError as error:
+            # The message was half sent: the association is lost with it, and the others under way are begun anew.
+            self._error = error
+            self._shipment.note(SendResult(item.instance, SendState.FAILED, reason=error.message))
+        except HilumError as error:
+            if isinstance(self._error, _UnreadableError):
+                self._shipment.put_back(item)
+                return
+            self._error = error
+            self._shipment.try_again(item, error)
+        else:
+            self._answer_count += 1
+            self._shipment.note(_judge(item.instance, response))
 
 
 class _UnreadableError(Unavailable):
-    """The file cannot be read; the association is untouched."""
+    """The instance could not be read to its end."""
 
 
-async def _invoke(
-    association: Association,
-    invocations: RequestorHandler,
-    context_id: int,
-    message_id: int,
-    instance: OutgoingInstance,
-) -> Response:
-    """Return the response to the C-STORE of one instance."""
-    request = CStoreRequest(
-        message_id=message_id,
-        affected_sop_class_uid=instance.sop_class_uid,
-        affected_sop_instance_uid=instance.sop_instance_uid,
-    )
+async def _outgoing(data_set: bytes | AsyncGenerator[bytes, None], pace: Pace | None) -> AsyncGenerator[Buffer, None]:
+    """Yield the pieces of a data set as they may go; what fails to be read is no fault of the remote."""
     try:
-        data_set = await read_data_set(instance)
-    except Unavailable as error:
+        if pace is not None:
+            async for paced in pace.pieces(data_set):
+                yield paced
+        elif isinstance(data_set, bytes):
+            yield data_set
+        else:
+            async for piece in data_set:
+                yield piece
+    except HilumError as error:
         raise _UnreadableError(error.message, code=error.reason_code) from error
-    if isinstance(data_set, bytes):
-        return await invocations.invoke(association, context_id, request, data_set)
-    async with contextlib.aclosing(data_set):
-        return await invocations.invoke(association, context_id, request, data_set)
 
 
-def _judge(instance: OutgoingInstance, response: Response) -> SendResult:
+def _judge(instance: OutgoingT, response: Response) -> SendResult[OutgoingT]:
     row = describe_status(response.status, STORAGE)
+    comment = response.error_comment or ""
     if row.category is StatusCategory.SUCCESS:
         return SendResult(instance, SendState.STORED, response.status)
     state = SendState.STORED if row.category is StatusCategory.WARNING else SendState.REFUSED
-    reason = f"{row.meaning}: {response.error_comment}" if response.error_comment else row.meaning
-    return SendResult(instance, state, response.status, reason)
+    return SendResult(instance, state, response.status, row.meaning, comment)
