@@ -70,7 +70,7 @@ async def measure(index: PostgresIndex, header: Header, study: str, size: int, w
     drafts = [draft(header, study, next(numbers)) for _ in range(200)]
     started = time.perf_counter()
     for one in drafts:
-        InstanceRow(one).values()
+        _ = InstanceRow(one).values
     making = (time.perf_counter() - started) * 1000 / len(drafts) * size
     return (
         f"{size:3} rows: p50 {alone[ROUNDS // 2]:6.2f} ms  p95 {alone[int(ROUNDS * 0.95)]:6.2f} ms  "

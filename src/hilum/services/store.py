@@ -221,7 +221,7 @@ class StoreService:
         self, tenant_id: int, origin: Origin, reception: Reception, header: Header, meta: bytes
     ) -> IngestOutcome:
         """Make bytes and rows durable. Whatever happens, the claim on the blob is given up or left to the sweep."""
-        key = instance_blob_key(tenant_id, header.study_instance_uid, new_blob_name())
+        key = instance_blob_key(tenant_id, header.study_instance_uid, self._new_name())
         blob = BlobRef(key, len(meta) + reception.size_bytes, len(meta))
         draft = InstanceDraft(header, blob, reception.digest(), origin, self._clock.now())
         claim = self._staging.claim(key)
