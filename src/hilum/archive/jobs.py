@@ -170,8 +170,11 @@ class JobLeases(Protocol):
         """Lease up to `count` jobs of these kinds whose time has come and whose lanes have room."""
         ...
 
-    async def renew(self, jobs: Sequence[Job], lease_s: float) -> dict[int, JobState]:
-        """Renew the leases; returns what is wanted of each: RUNNING, HELD or CANCELLED. Lost ones are absent."""
+    async def renew(self, jobs: Sequence[Job], lease_s: float) -> dict[tuple[int, int], JobState]:
+        """Renew the leases; lost ones stay so.
+
+        Returns by job id and lease what is wanted: RUNNING, HELD or CANCELLED. Lost ones are absent.
+        """
         ...
 
     async def finish(self, job: Job, state: JobState, error_code: str | None = None, error: str | None = None) -> bool:

@@ -126,7 +126,8 @@ class JobWorker:
         self._observer = observer
         self._concurrency = concurrency
         self._times = times or WorkerTimes()
-        self._running: dict[int, _Running] = {}
+        # By job and lease: a job whose lease was lost may come back before its handler has stopped.
+        self._running: dict[tuple[int, int], _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._something = asyncio.Event()
@@ -151,8 +152,8 @@ class JobWorker:
         """Return what the worker is doing now."""
         now = self._clock.monotonic()
         jobs = [
-            RunningJob(job_id, each.job.kind, each.job.lane, each.job.attempt, now - each.since)
-            for job_id, each in self._running.items()
+            RunningJob(each.job.job_id, each.job.kind, each.job.lane, each.job.attempt, now - each.since)
+            for each in self._running.values()
         ]
         if self._is_draining:
             state = "draining"
@@ -190,7 +191,7 @@ class JobWorker:
                 jobs = await self._ask("jobs cannot be taken", asking) or ()
             for job in jobs:
                 running = _Running(job, since=asked_at, leased_at=asked_at)
-                self._running[job.job_id] = running
+                self._running[job.job_id, job.lease] = running
                 task = asyncio.create_task(self._do(running))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -214,7 +215,7 @@ class JobWorker:
                         each.interrupt(None)
                     continue
                 each.leased_at = asked_at
-                state = wanted.get(each.job.job_id)
+                state = wanted.get((each.job.job_id, each.job.lease))
                 if state is not JobState.RUNNING:
                     each.interrupt(state)
 
@@ -256,7 +257,7 @@ class JobWorker:
                     _log.warning("a job's end cannot be told", worker=self.name, job=job.job_id, exc=error)
                     await asyncio.sleep(_REPORT_DELAY_S * (attempt + 1))
         finally:
-            del self._running[job.job_id]
+            del self._running[job.job_id, job.lease]
             self._something.set()
         if self._observer is not None:
             self._observer.ended(job, result, self._clock.monotonic() - running.since)

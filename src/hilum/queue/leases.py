@@ -57,7 +57,7 @@ _RENEW: Final = """
 UPDATE job SET leased_until = now() + make_interval(secs => $3)
 FROM unnest($1::bigint[], $2::integer[]) AS mine (job_id, lease)
 WHERE job.job_id = mine.job_id AND job.lease = mine.lease AND job.state = 'running'
-RETURNING job.job_id, coalesce(job.wanted, 'running') AS wanted
+RETURNING job.job_id, job.lease, coalesce(job.wanted, 'running') AS wanted
 """
 _MINE: Final = "tenant_id = $1 AND job_id = $2 AND lease = $3 AND state = 'running'"
 _FINISH: Final = f"""
@@ -120,11 +120,11 @@ class PostgresLeases:
             )
         return sorted((job_of(record) for record in records), key=lambda job: (-job.priority, job.run_at, job.job_id))
 
-    async def renew(self, jobs: Sequence[Job], lease_s: float) -> dict[int, JobState]:
-        """Renew the leases; returns by job id what is wanted of it; lost ones are absent."""
+    async def renew(self, jobs: Sequence[Job], lease_s: float) -> dict[tuple[int, int], JobState]:
+        """Renew the leases; returns by job id and lease what is wanted; lost ones are absent."""
         async with self._connections.use(None) as connection:
             records = await connection.fetch(_RENEW, [job.job_id for job in jobs], [job.lease for job in jobs], lease_s)
-        return {record["job_id"]: JobState(record["wanted"]) for record in records}
+        return {(record["job_id"], record["lease"]): JobState(record["wanted"]) for record in records}
 
     async def finish(self, job: Job, state: JobState, error_code: str | None = None, error: str | None = None) -> bool:
         """End the job, or put it aside as HELD; False when the lease was lost."""
