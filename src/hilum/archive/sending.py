@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -57,7 +57,7 @@ class InstanceSender(Protocol):
         transfer_syntax_uid: str | None = None,
         associations: int | None = None,
         max_bytes_per_s: float | None = None,
-    ) -> AsyncIterator[InstanceSent]:
+    ) -> AsyncGenerator[InstanceSent, None]:
         """Yield what became of each instance, each exactly once and in any order; nothing is raised for a remote.
 
         Closing the iterator early stops what has not begun: close it (`contextlib.aclosing`) when leaving it before

@@ -55,8 +55,12 @@ UNRECOGNIZED_OPERATION: Final = 0x0211
 MISTYPED_ARGUMENT: Final = 0x0212
 RESOURCE_LIMITATION: Final = 0x0213
 OUT_OF_RESOURCES: Final = 0xA700
+CANNOT_COUNT_MATCHES: Final = 0xA701
+CANNOT_PERFORM_SUBOPERATIONS: Final = 0xA702
+MOVE_DESTINATION_UNKNOWN: Final = 0xA801
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Final = 0xA900
 COERCION_OF_DATA_ELEMENTS: Final = 0xB000
+SUBOPERATIONS_WITH_FAILURES: Final = 0xB000
 ELEMENTS_DISCARDED: Final = 0xB006
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS_WARNING: Final = 0xB007
 CANNOT_UNDERSTAND: Final = 0xC000
@@ -121,9 +125,9 @@ QUERY: Final[tuple[StatusRow, ...]] = (
 """PS3.4 Table C.4-1 (C-FIND of query/retrieve) and Table K.4-1 (worklist)."""
 
 RETRIEVE: Final[tuple[StatusRow, ...]] = (
-    _row(0xA701, _F, "refused: out of resources, cannot count the matches"),
-    _row(0xA702, _F, "refused: out of resources, cannot perform sub-operations"),
-    _row(0xA801, _F, "refused: move destination unknown"),
+    _row(CANNOT_COUNT_MATCHES, _F, "refused: out of resources, cannot count the matches"),
+    _row(CANNOT_PERFORM_SUBOPERATIONS, _F, "refused: out of resources, cannot perform sub-operations"),
+    _row(MOVE_DESTINATION_UNKNOWN, _F, "refused: move destination unknown"),
     _row(0xA900, _F, "identifier does not match SOP class"),
     _row(0xAA00, _F, "none of the requested frames was found in the SOP instance"),
     _row(0xAA01, _F, "unable to create new object for this SOP class"),
@@ -131,7 +135,7 @@ RETRIEVE: Final[tuple[StatusRow, ...]] = (
     _row(0xAA03, _F, "time-based request received for an object that is not time-based"),
     _row(0xAA04, _F, "invalid request"),
     _row(0xC000, _F, "unable to process", 0xCFFF),
-    _row(0xB000, _W, "sub-operations complete, one or more failures"),
+    _row(SUBOPERATIONS_WITH_FAILURES, _W, "sub-operations complete, one or more failures"),
     _row(PENDING, _P, "sub-operations are continuing"),
 )
 """PS3.4 Table C.4-2 (C-MOVE) and Table C.4-3 (C-GET)."""

@@ -56,6 +56,8 @@ MAX_ASSOCIATIONS = 1000
 SPARE_CONNECTIONS = 256
 # Connections the system may hold before they are accepted.
 LISTEN_BACKLOG = 512
+# How long a TLS handshake may take; until it is done a connection counts for nothing. asyncio 60 s.
+TLS_HANDSHAKE_TIMEOUT_S = 10.0
 # As requestor: how long the connection, and then the answer to A-ASSOCIATE-RQ, may take. DCMTK: 30 s.
 CONNECT_TIMEOUT_S = 10.0
 ASSOCIATE_TIMEOUT_S = 30.0
@@ -123,8 +125,9 @@ RETRIEVE_READ_AHEAD_BYTES = 4 * MIB
 # Instances one C-MOVE or C-GET may name: their counts in the responses have 16 bits (PS3.7 Table E.1-1). Orthanc
 # counts on from zero, DCMTK and dcm4che likewise.
 MAX_RETRIEVED_INSTANCES = 65_535
-# Instances read ahead of the one being sent, within RETRIEVE_READ_AHEAD_BYTES.
-MAX_INSTANCES_READ_AHEAD = 16
+# Instances of a C-GET that are read, or converted, while another is under way. Each holds RETRIEVE_READ_AHEAD_BYTES at
+# most, or what it is converted to.
+INSTANCES_READ_AHEAD = 2
 # Pending responses come after each sub-operation up to this many, beyond not more often than at the interval. dcm4che
 # and DCMTK send one for each sub-operation.
 PENDING_EACH_SUBOPERATIONS = 100
@@ -215,6 +218,10 @@ MAX_JSON_BODY_BYTES = 64 * KIB
 # before signing in is refused.
 MAX_SIGN_IN_FAILURES = 10
 SIGN_IN_FAILURE_WINDOW_S = 900.0
+# A JSON web token in a user identity, whose field has room for 64 KiB; real ones have 1 to 4.
+MAX_WEB_TOKEN_BYTES = 16 * KIB
+# By how much the clocks of an issuer of web tokens and ours may differ. RFC 7519: no more than a few minutes.
+WEB_TOKEN_LEEWAY_S = 60
 # How long a request's head, and each following piece of its body, may take.
 HTTP_HEAD_TIMEOUT_S = 20.0
 HTTP_BODY_PROGRESS_TIMEOUT_S = 60.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 
 from hilum.dimse.messages import Request, Response
 from hilum.dimse.status import is_pending
@@ -18,6 +19,23 @@ class Invocations:
 
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[Response]] = {}
+        self._slots: asyncio.Semaphore | None = None
+
+    @asynccontextmanager
+    async def turn(self, association: Association) -> AsyncIterator[None]:
+        """Wait until the negotiated window has room for a request more, and keep it until the block ends.
+
+        Raises:
+            Unavailable: the association is not open.
+        """
+        window = association.max_invoked
+        if window == 0:
+            yield
+            return
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(window)
+        async with self._slots:
+            yield
 
     async def invoke(
         self,
@@ -26,12 +44,23 @@ class Invocations:
         request: Request,
         data_set: AsyncIterable[Buffer] | Buffer | None = None,
     ) -> Response:
-        """Return the final response to a request.
+        """Return the final response to a request, which is sent once the window has room for it.
 
         Raises:
             Unavailable: the association ended before it came, or it took longer than `RESPONSE_TIMEOUT_S` after the
                 request was sent; then the association is aborted.
         """
+        async with self.turn(association):
+            return await self.invoke_in_turn(association, context_id, request, data_set)
+
+    async def invoke_in_turn(
+        self,
+        association: Association,
+        context_id: int,
+        request: Request,
+        data_set: AsyncIterable[Buffer] | Buffer | None = None,
+    ) -> Response:
+        """Do as `invoke`, within a `turn`."""
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[request.message_id] = future
         try:

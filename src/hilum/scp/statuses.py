@@ -80,6 +80,22 @@ FIND_STATUSES: Final = status_table(
 )
 """C-FIND (PS3.4 Table C.4-1, Table K.4-1)."""
 
+RETRIEVE_STATUSES: Final = status_table(
+    {
+        InvalidInput: status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        Unsupported: status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        LimitExceeded: status.CANNOT_COUNT_MATCHES,
+        Unavailable: status.CANNOT_COUNT_MATCHES,
+        NotFound: status.CANNOT_UNDERSTAND,
+        Conflict: status.CANNOT_UNDERSTAND,
+        CorruptData: status.CANNOT_UNDERSTAND,
+        LocalProtocolError: status.CANNOT_UNDERSTAND,
+        RemoteProtocolError: status.CANNOT_UNDERSTAND,
+    },
+    {"unknown-move-destination": status.MOVE_DESTINATION_UNKNOWN},
+)
+"""C-MOVE and C-GET before the first sub-operation (PS3.4 Tables C.4-2 and C.4-3)."""
+
 NORMALIZED_STATUSES: Final = status_table(
     {
         InvalidInput: status.INVALID_ATTRIBUTE_VALUE,

@@ -16,7 +16,7 @@ from hilum.scp.calls import Call, DimseService, Operation, unrecognized
 from hilum.scp.negotiation import STORAGE_TRANSFER_SYNTAXES, ScpSettings, is_storage
 from hilum.scp.statuses import STORE_STATUSES, Refusal, refusal
 from hilum.ul.negotiation import TransferSyntaxRule
-from hilum.ul.primitives import AssociateRequest, Buffer, ExtendedNegotiation
+from hilum.ul.primitives import AssociateRequest, Buffer, ExtendedNegotiation, RoleSelection
 
 _UID_CHARACTERS = frozenset("0123456789.")
 
@@ -71,6 +71,10 @@ class StorageService(DimseService):
         if is_storage(abstract_syntax, accept_unknown=self._settings.accept_unknown_sop_classes):
             return TransferSyntaxRule(STORAGE_TRANSFER_SYNTAXES, self._settings.transfer_syntax_order)
         return None
+
+    def role_selection(self, request: AssociateRequest, proposed: RoleSelection) -> RoleSelection | None:
+        """Let the requestor be SCP too: the sub-operations of C-GET come to it."""
+        return RoleSelection(proposed.sop_class_uid, scu_role=True, scp_role=True)
 
     def extended_negotiation(
         self, request: AssociateRequest, proposed: ExtendedNegotiation

@@ -1,0 +1,131 @@
+"""C-MOVE: instances sent to a third application entity, over associations of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from hilum.archive.model import StoredInstance
+from hilum.archive.remotes import DimseUse, RemoteAe
+from hilum.archive.sending import InstanceSender, InstanceSent, MoveOriginator, SendState
+from hilum.dimse.messages import CMoveRequest
+from hilum.kernel.errors import NotFound
+from hilum.kernel.limits import PENDING_LATEST_S
+from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
+from hilum.scp.retrieve import IDENTIFIER_RULE, MOVE_MODELS, InstanceArchive, answer_relational, requested_selection
+from hilum.scp.statuses import RETRIEVE_STATUSES
+from hilum.scp.suboperations import Outcome, Progress, outcome_of
+from hilum.ul.negotiation import TransferSyntaxRule
+from hilum.ul.primitives import AssociateRequest, ExtendedNegotiation
+
+FindRemote: TypeAlias = Callable[[int, str], Awaitable[RemoteAe | None]]
+"""Returns the application entity a tenant knows by an AE title, or None."""
+
+
+class MoveService(DimseService):
+    """Retrieval by C-MOVE in the models of `MOVE_MODELS` (PS3.4 §C.4.2).
+
+    Args:
+        find_remote: knows where a move destination is.
+        sender: sends to it.
+    """
+
+    use = DimseUse.RETRIEVE
+
+    def __init__(self, archive: InstanceArchive, find_remote: FindRemote, sender: InstanceSender) -> None:
+        self._archive = archive
+        self._find_remote = find_remote
+        self._sender = sender
+
+    def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
+        """Accept whatever encodes an identifier."""
+        return IDENTIFIER_RULE if abstract_syntax in MOVE_MODELS else None
+
+    def extended_negotiation(
+        self, request: AssociateRequest, proposed: ExtendedNegotiation
+    ) -> ExtendedNegotiation | None:
+        """Agree to relational retrieval."""
+        return answer_relational(MOVE_MODELS, proposed)
+
+    def begin(self, call: Call) -> Operation | None:
+        """Send what the identifier names to the move destination.
+
+        Reference: PS3.7 §9.1.4, §9.3.4; PS3.4 §C.4.2
+        """
+        request = call.request
+        if not isinstance(request, CMoveRequest):
+            return unrecognized(call)
+
+        async def move(identifier: bytes) -> None:
+            selection = requested_selection(call, MOVE_MODELS, identifier)
+            remote = await self._destination(call.caller.tenant_id, request.move_destination)
+            instances = await self._archive.select(call.caller.tenant_id, selection)
+            await self._move(call, request, remote, instances)
+
+        return gather(call, move, RETRIEVE_STATUSES)
+
+    async def _destination(self, tenant_id: int, ae_title: str) -> RemoteAe:
+        """Return where to send to.
+
+        Raises:
+            NotFound: it is not in the registry, or nothing may be sent there.
+        """
+        remote = await self._find_remote(tenant_id, ae_title.strip()) if ae_title.strip() else None
+        if remote is None:
+            raise NotFound("the move destination is not registered here", code="unknown-move-destination")
+        if remote.host is None or remote.port is None:
+            raise NotFound("the move destination has no address", code="unknown-move-destination")
+        if DimseUse.STORE not in remote.may_be_asked:
+            raise NotFound("the move destination may not be sent to", code="unknown-move-destination")
+        return remote
+
+    async def _move(
+        self, call: Call, request: CMoveRequest, remote: RemoteAe, instances: Sequence[StoredInstance]
+    ) -> None:
+        """Let all be sent, until the peer cancels or is gone; then tell what became of them."""
+        progress = Progress(call, len(instances), remote.ae_title)
+        if instances:
+            sending = asyncio.ensure_future(self._send(call, request, remote, instances, progress))
+            cancelled = asyncio.ensure_future(call.cancelled.wait())
+            try:
+                while not (sending.done() or cancelled.done()):
+                    await asyncio.wait(
+                        {sending, cancelled}, timeout=PENDING_LATEST_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if not sending.done():
+                        progress.keep_alive()
+            finally:
+                cancelled.cancel()
+                if sending.cancel():
+                    await asyncio.wait({sending})
+            if not sending.cancelled():
+                sending.result()
+        await progress.finish()
+
+    async def _send(
+        self,
+        call: Call,
+        request: CMoveRequest,
+        remote: RemoteAe,
+        instances: Sequence[StoredInstance],
+        progress: Progress,
+    ) -> None:
+        origin = call.caller.origin
+        sent = self._sender.send(
+            remote,
+            instances,
+            calling_ae_title=origin.called_ae_title or "",
+            originator=MoveOriginator(origin.calling_ae_title or "", request.message_id),
+            priority=request.priority,
+        )
+        async with contextlib.aclosing(sent):
+            async for each in sent:
+                progress.note(_outcome(each), each.instance.sop_instance_uid, each.reason)
+
+
+def _outcome(sent: InstanceSent) -> Outcome:
+    if sent.state is not SendState.STORED:
+        return Outcome.FAILED
+    return Outcome.COMPLETED if sent.status is None else outcome_of(sent.status)
