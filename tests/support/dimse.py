@@ -168,10 +168,8 @@ async def running_archive(
     store = MemoryStore()
     scp = archive_scp(store, settings)
     reports: list[Report] = []
-    acceptor = Acceptor(
-        answering or scp, max_associations=max_associations, timeouts=timeouts, tls=tls, observer=reports.append
-    )
-    await acceptor.listen("127.0.0.1", 0)
+    acceptor = Acceptor(answering or scp, max_associations=max_associations, timeouts=timeouts, observer=reports.append)
+    await acceptor.listen("127.0.0.1", 0, tls=tls)
     try:
         yield RunningArchive(acceptor, store, reports)
     finally:

@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
+from hilum.app.admission import Admittance
 from hilum.app.archive import Archive
+from hilum.app.hosts import HostAddresses
 from hilum.app.settings import Settings
-from hilum.archive.model import Tenant
+from hilum.app.tls import tls_identity
+from hilum.kernel.clock import SystemClock
 from hilum.net.acceptor import Acceptor
-from hilum.net.association import Association
 from hilum.net.connection import Timeouts
 from hilum.policies.admission import AllowedCaller, CallerAdmission
 from hilum.scp.negotiation import ScpSettings
 from hilum.scp.reports import observe_associations
-from hilum.scp.service import Admission, ArchiveScp
+from hilum.scp.service import ArchiveScp
 from hilum.scp.store import StorageService
 from hilum.scp.verification import VerificationService
-from hilum.ul.primitives import AssociateRequest, RejectReason
+from hilum.services.web_tokens import WebTokens
 
 
-async def start_dimse(settings: Settings, archive: Archive, listening: socket.socket) -> Acceptor:
-    """Accept associations on the bound socket; `close` of the acceptor finishes what is being received."""
+async def start_dimse(
+    settings: Settings, archive: Archive, plain: socket.socket | None, tls: socket.socket | None
+) -> Acceptor:
+    """Accept associations on the bound sockets; `close` of the acceptor finishes what is being received.
+
+    Raises:
+        InvalidInput: a file of the TLS settings or of the web tokens' keys cannot be used.
+    """
     dicom = settings.dicom
-    admission = CallerAdmission(
-        [AllowedCaller.parse(entry) for entry in dicom.allowed_callers], dicom.accept_unknown_callers
+    admit = Admittance(
+        callers=CallerAdmission(
+            [AllowedCaller.parse(entry) for entry in dicom.allowed_callers], dicom.accept_unknown_callers
+        ),
+        remotes=archive.remotes,
+        hosts=HostAddresses(SystemClock()),
+        identity=archive.identity,
+        web_tokens=_web_tokens(settings),
+        requires_identity=dicom.require_user_identity,
     )
     storage = ScpSettings(
         accept_unknown_sop_classes=dicom.accept_unknown_sop_classes,
         transfer_syntax_order=tuple(dicom.transfer_syntax_order),
     )
-
-    async def admit(_tenant: Tenant, request: AssociateRequest, association: Association) -> Admission | RejectReason:
-        if admission.is_known(request.calling_ae_title, association.connection.peer):
-            return Admission()
-        return RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED
 
     scp = ArchiveScp(
         # Storage comes last: it takes SOP classes nobody knows.
@@ -48,5 +59,21 @@ async def start_dimse(settings: Settings, archive: Archive, listening: socket.so
         timeouts=Timeouts(idle_s=dicom.idle_timeout_s),
         observer=observe_associations,
     )
-    await acceptor.listen_on([listening])
+    if plain is not None:
+        await acceptor.listen_on([plain])
+    if tls is not None:
+        await acceptor.listen_on([tls], tls_identity(settings).server_context())
     return acceptor
+
+
+def _web_tokens(settings: Settings) -> WebTokens | None:
+    tokens = settings.auth.web_tokens
+    if not tokens.keys:
+        return None
+    return WebTokens(
+        Path(tokens.keys).expanduser(),
+        issuer=tokens.issuer,
+        audience=tokens.audience,
+        user_claim=tokens.user_claim,
+        clock=SystemClock(),
+    )

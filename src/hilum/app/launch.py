@@ -11,12 +11,16 @@ from hilum.kernel.errors import InvalidInput, Unavailable
 
 
 class LaunchOrder(msgspec.Struct, kw_only=True):
-    """Everything a worker needs to know. `database` is `DatabaseAddress.to_json()` of the serving role."""
+    """Everything a worker needs to know. `database` is `DatabaseAddress.to_json()` of the serving role.
+
+    `dicom_port` is None when associations without TLS are not taken, `dicom_tls_port` when those with it are not.
+    """
 
     settings: Settings
     database: str
     http_port: int
-    dicom_port: int
+    dicom_port: int | None
+    dicom_tls_port: int | None
     worker: int
 
     def to_line(self) -> bytes:

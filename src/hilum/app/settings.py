@@ -37,20 +37,65 @@ class HttpSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     open_metrics: Annotated[bool, Meta(description="Whether /metrics answers without signing in.")] = False
 
 
+class TlsSettings(Struct, forbid_unknown_fields=True, kw_only=True):
+    """DICOM over TLS, both ways. The files are PEM, and read anew when they have changed."""
+
+    enabled: Annotated[bool, Meta(description="Whether associations over TLS are taken, on a port of their own.")] = (
+        False
+    )
+    port: Annotated[Port, Meta(description="TCP port; 0 takes a free one.")] = 2762
+    certificate: Annotated[
+        str,
+        Meta(description="File of our certificate and the chain behind it. Shown to callers, and to whom we call."),
+    ] = ""
+    key: Annotated[str, Meta(description="File of its key. Empty: the key stands in the certificate's file.")] = ""
+    ca: Annotated[
+        str,
+        Meta(
+            description="File of the certificates of those who issue callers' certificates and those of whom we call. "
+            "Empty: whom we call may have a certificate the system trusts; callers none."
+        ),
+    ] = ""
+    require_client_certificate: Annotated[
+        bool, Meta(description="Whether callers have to show a certificate issued by one in `dicom.tls.ca`.")
+    ] = True
+    check_host_names: Annotated[
+        bool,
+        Meta(
+            description="Whether whom we call has to show a certificate made out to its host name. Not looked at where "
+            "the registry names the certificate."
+        ),
+    ] = True
+    profile: Annotated[
+        Literal["bcp195", "bcp195-non-downgrading"],
+        Meta(description="Secure transport connection profile: PS3.15 B.12, or the older B.10 for old peers."),
+    ] = "bcp195"
+
+
 class DicomSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     """DIMSE: associations with modalities and workstations."""
 
     host: Annotated[str, Meta(description="Address to listen on; empty means the same as http.host.")] = ""
     port: Annotated[Port, Meta(description="TCP port; 0 takes a free one.")] = 11112
+    plain: Annotated[bool, Meta(description="Whether associations without TLS are taken.")] = True
     ae_title: Annotated[AeTitle, Meta(description="AE title that callers call; others are rejected.")] = "HILUM"
     allowed_callers: Annotated[
         list[str],
-        Meta(description='Calling AE titles that may associate: "AET", "AET@address" or "AET@network/prefix".'),
+        Meta(
+            description='Calling AE titles that may associate: "AET", "AET@address" or "AET@network/prefix". For those '
+            "in the registry of remotes, which has its own conditions, this list says nothing."
+        ),
     ] = field(default_factory=list)
     accept_unknown_callers: Annotated[
         bool | None,
-        Meta(description="Whether callers outside the list are let in. Unset: only from this machine."),
+        Meta(
+            description="Whether callers that are neither registered nor listed are let in. Unset: only from this "
+            "machine."
+        ),
     ] = None
+    require_user_identity: Annotated[
+        bool, Meta(description="Whether callers have to name a user and prove it (user identity negotiation).")
+    ] = False
     accept_unknown_sop_classes: Annotated[
         bool, Meta(description="Whether private and unknown storage SOP classes are accepted.")
     ] = True
@@ -71,6 +116,7 @@ class DicomSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     idle_timeout_s: Annotated[
         Annotated[float, Meta(gt=0)], Meta(description="An association without any traffic for this long is aborted.")
     ] = limits.IDLE_TIMEOUT_S
+    tls: TlsSettings = field(default_factory=TlsSettings)
 
 
 class DatabaseSettings(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -122,6 +168,23 @@ class IngestSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 5.0
 
 
+class WebTokenSettings(Struct, forbid_unknown_fields=True, kw_only=True):
+    """JSON web tokens, by which DICOM callers may prove a user."""
+
+    keys: Annotated[
+        str,
+        Meta(
+            description="File of the issuer's public keys: a JSON Web Key Set, or one public key as PEM; read anew "
+            "when it has changed. Empty: no tokens are taken."
+        ),
+    ] = ""
+    issuer: Annotated[str, Meta(description="What the claim `iss` has to be.")] = ""
+    audience: Annotated[str, Meta(description="What the claim `aud` has to name. Empty: it is not looked at.")] = ""
+    user_claim: Annotated[Annotated[str, Meta(min_length=1)], Meta(description="The claim that names the account.")] = (
+        "sub"
+    )
+
+
 class AuthSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     """Signing in."""
 
@@ -132,6 +195,7 @@ class AuthSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     session_hours: Annotated[
         Annotated[float, Meta(gt=0, le=24 * 31)], Meta(description="How long a person stays signed in.")
     ] = 12.0
+    web_tokens: WebTokenSettings = field(default_factory=WebTokenSettings)
 
 
 class LogSettings(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -258,6 +322,16 @@ def _check_together(settings: Settings) -> None:
             "database.url and database.serving_url go together: one migrates, the other serves",
             code="configuration",
             setting="database.serving_url",
+        )
+    if not settings.dicom.plain and not settings.dicom.tls.enabled:
+        raise InvalidInput(
+            "dicom.plain is false and so is dicom.tls.enabled: nobody could call",
+            code="configuration",
+            setting="dicom.plain",
+        )
+    if settings.auth.web_tokens.keys and not settings.auth.web_tokens.issuer:
+        raise InvalidInput(
+            "auth.web_tokens.keys needs auth.web_tokens.issuer", code="configuration", setting="auth.web_tokens.issuer"
         )
     for entry in settings.dicom.allowed_callers:
         AllowedCaller.parse(entry)

@@ -22,6 +22,7 @@ from hilum.app.bootstrap import FirstStart, prepare_archive
 from hilum.app.database import Database
 from hilum.app.launch import LaunchOrder, port_of, reserve_port
 from hilum.app.settings import Settings
+from hilum.app.tls import check_tls
 from hilum.kernel.errors import HilumError, Unavailable
 from hilum.observe.logs import get_logger
 from hilum.observe.metrics import forget_process
@@ -40,7 +41,8 @@ class Serving:
     http_host: str
     http_port: int
     dicom_host: str
-    dicom_port: int
+    dicom_port: int | None
+    dicom_tls_port: int | None
     ae_title: str
 
 
@@ -69,15 +71,20 @@ class Supervisor:
 
         Raises:
             Unavailable: a port is taken, the database does not start, or workers die before they serve.
-            InvalidInput: the data folder cannot be used.
+            InvalidInput: the data folder or a file of the TLS settings cannot be used.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         settings = self._settings
-        http = reserve_port(settings.http.host, settings.http.port)
-        dicom = reserve_port(settings.dicom_host, settings.dicom.port)
-        try:
+        check_tls(settings)
+        with contextlib.ExitStack() as ports:
+            http = port_of(ports.enter_context(reserve_port(settings.http.host, settings.http.port)))
+            plain = tls = None
+            if settings.dicom.plain:
+                plain = port_of(ports.enter_context(reserve_port(settings.dicom_host, settings.dicom.port)))
+            if settings.dicom.tls.enabled:
+                tls = port_of(ports.enter_context(reserve_port(settings.dicom_host, settings.dicom.tls.port)))
             async with Database(settings) as database:
                 first_start = await prepare_archive(settings, database)
                 if first_start is not None:
@@ -87,8 +94,9 @@ class Supervisor:
                     LaunchOrder(
                         settings=settings,
                         database=database.serving.to_json(),
-                        http_port=port_of(http),
-                        dicom_port=port_of(dicom),
+                        http_port=http,
+                        dicom_port=plain,
+                        dicom_tls_port=tls,
                         worker=number,
                     )
                     for number in range(settings.workers)
@@ -98,18 +106,16 @@ class Supervisor:
                     self._announce(
                         Serving(
                             http_host=settings.http.host,
-                            http_port=port_of(http),
+                            http_port=http,
                             dicom_host=settings.dicom_host,
-                            dicom_port=port_of(dicom),
+                            dicom_port=plain,
+                            dicom_tls_port=tls,
                             ae_title=settings.dicom.ae_title,
                         )
                     )
                     await self._watch(orders, database)
                 finally:
                     await self._stop_all()
-        finally:
-            http.close()
-            dicom.close()
 
     async def _start_all(self, orders: list[LaunchOrder]) -> None:
         starting: asyncio.Future[Any] = asyncio.gather(*(self._start(order) for order in orders))

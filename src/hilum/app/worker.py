@@ -44,11 +44,14 @@ async def serve_until_told(order: LaunchOrder) -> None:
     watching = asyncio.create_task(_watch_supervisor(stop))
     async with open_archive(settings, DatabaseAddress.from_json(order.database)) as archive:
         http_socket = bind_socket(settings.http.host, order.http_port, is_shared=True)
-        dicom_socket = bind_socket(settings.dicom_host, order.dicom_port, is_shared=True)
+        plain, tls = (
+            None if port is None else bind_socket(settings.dicom_host, port, is_shared=True)
+            for port in (order.dicom_port, order.dicom_tls_port)
+        )
         http = HttpServer(
             _application(order, archive), trusted_proxies=settings.http.trusted_proxies, drain_s=settings.drain_s
         )
-        acceptor = await start_dimse(settings, archive, dicom_socket)
+        acceptor = await start_dimse(settings, archive, plain, tls)
         try:
             await http.start([http_socket])
             # What is there now stays: the collector need not look at it again with every few thousand new objects.
@@ -76,7 +79,7 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
         console=ConsoleServices(
             identity=archive.identity,
             ae_title=settings.dicom.ae_title,
-            dicom_port=order.dicom_port,
+            dicom_port=order.dicom_port or order.dicom_tls_port or 0,
             session_seconds=int(settings.auth.session_hours * 3600),
         ),
         dicomweb=DicomwebServices(

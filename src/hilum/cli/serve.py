@@ -49,12 +49,16 @@ def _announce(serving: Serving) -> None:
     http_host = f"[{serving.http_host}]" if ":" in serving.http_host else serving.http_host
     dicom_host = f"[{serving.dicom_host}]" if ":" in serving.dicom_host else serving.dicom_host
     url = f"http://{http_host}:{serving.http_port}"
-    send_to = f"{serving.ae_title}@{dicom_host}:{serving.dicom_port}"
+    ready = f"ready http={url}"
     out.print(f"\n  web app   {url}/", markup=False)
     out.print(f"  DICOMweb  {url}/dicom-web", markup=False)
-    out.print(f"  DICOM     {send_to}\n", markup=False)
+    for name, key, port in (("DICOM", "dicom", serving.dicom_port), ("DICOM TLS", "dicom_tls", serving.dicom_tls_port)):
+        if port is not None:
+            send_to = f"{serving.ae_title}@{dicom_host}:{port}"
+            out.print(f"  {name:<9} {send_to}", markup=False)
+            ready += f" {key}={send_to}"
     # For programs that started us; the last line, so that all the above is there when they read it.
-    print(f"ready http={url} dicom={send_to}", flush=True)
+    print(f"\n{ready}", flush=True)
 
 
 def _announce_first_start(first: FirstStart) -> None:

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Sequence
 
 from hilum.kernel.errors import LimitExceeded, Unavailable
-from hilum.kernel.limits import LISTEN_BACKLOG, SPARE_CONNECTIONS
+from hilum.kernel.limits import LISTEN_BACKLOG, SPARE_CONNECTIONS, TLS_HANDSHAKE_TIMEOUT_S
 from hilum.net.association import Answering, Association, Welcome
 from hilum.net.connection import Connection, ReceiveBuffer, Timeouts
 from hilum.net.reports import Observer, observe_nothing
@@ -27,7 +27,6 @@ class Acceptor:
         timeouts: how long peers may take.
         max_associations: how many are served at a time. Requests above that are rejected as a matter of a moment;
             connections far above are closed unheard.
-        tls: the server context when the listener speaks TLS.
         observer: is told how associations begin and end.
     """
 
@@ -37,13 +36,11 @@ class Acceptor:
         *,
         max_associations: int,
         timeouts: Timeouts | None = None,
-        tls: ssl.SSLContext | None = None,
         observer: Observer = observe_nothing,
     ) -> None:
         self._answering = answering
         self._timeouts = timeouts or Timeouts()
         self._max_associations = max_associations
-        self._tls = tls
         self._observer = observer
         self._buffer = ReceiveBuffer()
         self._servers: list[asyncio.Server] = []
@@ -59,27 +56,36 @@ class Acceptor:
         """Where it listens: address and port of each socket."""
         return [each.getsockname()[:2] for server in self._servers for each in server.sockets]
 
-    async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> None:
+    async def listen(
+        self, host: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Begin to accept on an address; port 0 takes a free one, `reuse_port` lets several processes share it.
+
+        Args:
+            tls: the server context when TLS is spoken there.
 
         Raises:
             Unavailable: the address is in use or not this machine's.
         """
         try:
             server = await asyncio.get_running_loop().create_server(
-                self._connection, host, port, reuse_port=reuse_port or None, backlog=LISTEN_BACKLOG, ssl=self._tls
-            )
+                self._connection, host, port, reuse_port=reuse_port or None, backlog=LISTEN_BACKLOG, ssl=tls,
+                ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT_S if tls else None,
+            )  # fmt: skip
         except OSError as error:
             raise Unavailable(f"cannot listen on {host} port {port}", code="listen", host=host, port=port) from error
         self._servers.append(server)
 
-    async def listen_on(self, sockets: Sequence[socket.socket]) -> None:
-        """Begin to accept on bound sockets, for example inherited ones."""
+    async def listen_on(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None) -> None:
+        """Begin to accept on bound sockets, for example inherited ones; with `tls` TLS is spoken there."""
         loop = asyncio.get_running_loop()
         for each in sockets:
             self._servers.append(
-                await loop.create_server(self._connection, sock=each, backlog=LISTEN_BACKLOG, ssl=self._tls)
-            )
+                await loop.create_server(
+                    self._connection, sock=each, backlog=LISTEN_BACKLOG, ssl=tls,
+                    ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT_S if tls else None,
+                )
+            )  # fmt: skip
 
     async def close(self, grace_s: float) -> None:
         """Stop accepting, let what is being received be finished and answered, release, and after the grace abort."""

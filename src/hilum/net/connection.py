@@ -220,6 +220,17 @@ class Connection(asyncio.BufferedProtocol):
         return str(name[0]) if isinstance(name, tuple) else ""
 
     @property
+    def is_tls(self) -> bool:
+        """Whether the bytes go over TLS."""
+        return self._transport.get_extra_info("ssl_object") is not None
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate the peer has shown over TLS, as DER; None for none."""
+        tls = self._transport.get_extra_info("ssl_object")
+        return tls.getpeercert(binary_form=True) if tls is not None else None
+
+    @property
     def is_ended(self) -> bool:
         """Whether the association is over."""
         return self._ended or self._closing

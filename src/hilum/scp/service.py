@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hilum.archive.model import Origin, OriginKind, Principal, Tenant
-from hilum.archive.remotes import ALL_USES, DimseUse, RemoteAe
+from hilum.archive.remotes import DimseUse, RemoteAe
 from hilum.dicom.uids import APPLICATION_CONTEXT, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from hilum.dimse.messages import CCancelRequest, Message, Request, Response
 from hilum.kernel.errors import Unavailable
 from hilum.kernel.limits import MAX_OPERATIONS_PERFORMED, MAX_PDU_LENGTH_BYTES
 from hilum.net.association import Association, Welcome
 from hilum.net.invocations import Invocations
+from hilum.policies.admission import permitted_uses
 from hilum.scp.calls import Call, Caller, DimseService, Operation
 from hilum.ul.negotiation import AcceptorPolicy, TransferSyntaxRule, negotiate
 from hilum.ul.primitives import (
@@ -29,16 +30,19 @@ from hilum.ul.primitives import (
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What is known of a caller that is let in; see `Caller`. `response` answers its user identity."""
+    """What is known of a caller that is let in; see `Caller`.
+
+    `response` confirms its user identity, None when that was not proved.
+    """
 
     remote: RemoteAe | None = None
     principal: Principal | None = None
-    response: bytes = b""
+    response: bytes | None = None
 
     @property
     def may_ask(self) -> frozenset[DimseUse]:
-        """Which services it may use: all, unless the registry says less."""
-        return self.remote.may_ask if self.remote else ALL_USES
+        """Which services it may use: all, unless the registry or the rights of its user say less."""
+        return permitted_uses(self.remote, self.principal)
 
 
 Admit = Callable[[Tenant, AssociateRequest, Association], Awaitable[Admission | RejectReason]]

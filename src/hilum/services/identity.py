@@ -123,6 +123,19 @@ class IdentityService:
             raise Forbidden("the bearer token is unknown, revoked or expired", code="credentials")
         return principal
 
+    async def by_vouched_name(self, name: str) -> Principal:
+        """Return whose account this is: that it is them, somebody else has proved.
+
+        Raises:
+            Forbidden: there is no such account, or it is switched off.
+        """
+        user = await self._accounts.find_user(name) if _is_plausible(name) else None
+        if user is None or not user.is_enabled:
+            self._observe("vouched", "refused")
+            raise Forbidden("there is no such account", code="credentials")
+        self._observe("vouched", "accepted")
+        return Principal(user.user_id, user.name, user.tenant, user.roles)
+
     async def by_session(self, secret: str) -> Principal | None:
         """Return whose live session this is, or None."""
         return await self._accounts.principal_of_session(digest_of(secret), self._clock.now())

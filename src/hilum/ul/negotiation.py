@@ -64,7 +64,7 @@ class AcceptorPolicy(Protocol):
         """Return why the request as a whole is refused, None if it is welcome.
 
         Congestion and limits come first, since they say nothing about the peer; then application context, called
-        and calling AE title, user identity (`NO_REASON_GIVEN`; PS3.7 §D.3.3.7 has no reason of its own).
+        and calling AE title, user identity (`ACSE_NO_REASON_GIVEN`; PS3.7 §D.3.3.7).
         """
         ...
 

@@ -1,0 +1,216 @@
+"""TLS for DICOM: the profiles of PS3.15 as contexts, made of files that may change while we serve."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from hilum.kernel.errors import InvalidInput
+
+_DH_PARAMETERS: Final = Path(__file__).with_name("ffdhe3072.pem")  # the group of RFC 7919 of that name
+
+_ECDHE_SUITES: Final = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+)
+_DHE_SUITES: Final = ("DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-AES128-GCM-SHA256")
+
+
+class TlsProfile(StrEnum):
+    """A secure transport connection profile. All know TLS 1.3 and 1.2, nothing older."""
+
+    BCP_195 = "bcp195"
+    """BCP 195 RFC 8996, 9325: with TLS 1.2 key exchange by ECDHE and authenticated encryption only (PS3.15 §B.12)."""
+    NON_DOWNGRADING = "bcp195-non-downgrading"
+    """Non-Downgrading BCP 195, retired: key exchange by DHE too, for older peers (PS3.15 §B.10)."""
+
+
+TLS_1_2_SUITES: Final[dict[TlsProfile, tuple[str, ...]]] = {
+    TlsProfile.BCP_195: _ECDHE_SUITES,
+    TlsProfile.NON_DOWNGRADING: _ECDHE_SUITES + _DHE_SUITES,
+}
+"""Cipher suites offered and taken with TLS 1.2, best first, by OpenSSL's names; TLS 1.3 has its own, all sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where our certificate (with its chain), its key and the certificates of those we trust stand, as PEM.
+
+    Without `key` it stands in the certificate's file. Without `authorities` we trust, as requestor, whom the system
+    trusts, and as acceptor nobody.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    authorities: Path | None = None
+
+    def stamp(self) -> object:
+        """Return a value that changes when one of the files does."""
+        return [_stamp(path) for path in (self.certificate, self.key, self.authorities)]
+
+
+class TlsIdentity:
+    """What this application entity shows and demands over TLS, from files read anew when they have changed.
+
+    Files that cannot be used, perhaps because they are half written, leave what was read before in force.
+
+    Args:
+        files: certificates and key.
+        profile: what is negotiated.
+        requires_peer_certificate: whether those who call have to show a certificate of an authority we trust.
+        checks_host_names: whether a certificate shown to us by those we call has to be made out to their host.
+        complain: is told that changed files cannot be used.
+    """
+
+    def __init__(
+        self,
+        files: TlsFiles,
+        *,
+        profile: TlsProfile = TlsProfile.BCP_195,
+        requires_peer_certificate: bool = True,
+        checks_host_names: bool = True,
+        complain: Callable[[InvalidInput], object] = lambda _error: None,
+    ) -> None:
+        self._files = files
+        self._profile = profile
+        self._requires_peer_certificate = requires_peer_certificate
+        self._checks_host_names = checks_host_names
+        self._complain = complain
+        self._current: dict[object, tuple[object, ssl.SSLContext]] = {}
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return the context to listen with. Each handshake uses the files as they are by then.
+
+        Raises:
+            InvalidInput: a file cannot be used; the message names it.
+
+        Reference: PS3.15 §B.12
+        """
+        context = self._fresh("server", self._make_server)
+        context.sni_callback = self._take_fresh
+        return context
+
+    def client_context(self, certificate: str | None = None) -> ssl.SSLContext:
+        """Return the context to call with.
+
+        Args:
+            certificate: SHA-256 fingerprint, in lower-case hexadecimal, of the one certificate the peer may show,
+                whoever issued it. Without, it has to be one of an authority we trust.
+
+        Raises:
+            InvalidInput: a file cannot be used; the message names it.
+
+        Reference: PS3.15 §B.12
+        """
+        return self._fresh(("client", certificate), partial(self._make_client, certificate))
+
+    def _fresh(self, key: object, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        stamp = self._files.stamp()
+        known = self._current.get(key)
+        if known is None or known[0] != stamp:
+            try:
+                context = make()
+            except InvalidInput as error:
+                if known is None:
+                    raise
+                self._complain(error)
+                context = known[1]
+            self._current[key] = known = (stamp, context)
+        return known[1]
+
+    def _take_fresh(self, connection: ssl.SSLObject, _name: str | None, context: ssl.SSLContext) -> None:
+        fresh = self._fresh("server", self._make_server)
+        if fresh is not context:
+            connection.context = fresh
+
+    def _make_server(self) -> ssl.SSLContext:
+        context = self._make(ssl.PROTOCOL_TLS_SERVER)
+        if self._files.certificate is None:
+            raise InvalidInput("TLS needs a certificate: set dicom.tls.certificate", code="tls-files")
+        if self._requires_peer_certificate:
+            if self._files.authorities is None:
+                raise InvalidInput("whose certificates are taken is not said: set dicom.tls.ca", code="tls-files")
+            context.verify_mode = ssl.CERT_REQUIRED
+        elif self._files.authorities is not None:
+            context.verify_mode = ssl.CERT_OPTIONAL
+        # A resumed session would not look at the certificates again.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
+        if self._profile is TlsProfile.NON_DOWNGRADING:
+            context.load_dh_params(str(_DH_PARAMETERS))
+        return context
+
+    def _make_client(self, certificate: str | None) -> ssl.SSLContext:
+        context = self._make(ssl.PROTOCOL_TLS_CLIENT)
+        if certificate is not None:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.sslobject_class = _only(certificate)
+            return context
+        context.check_hostname = self._checks_host_names
+        if self._files.authorities is None:
+            context.load_default_certs()
+        return context
+
+    def _make(self, protocol: int) -> ssl.SSLContext:
+        context = ssl.SSLContext(protocol)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+        context.set_ciphers(":".join(TLS_1_2_SUITES[self._profile]))
+        files = self._files
+        if files.certificate is not None:
+            try:
+                # An encrypted key would make OpenSSL ask at the terminal.
+                context.load_cert_chain(files.certificate, files.key, password=_no_password)
+            except (OSError, ValueError) as error:
+                raise _unusable(files.certificate, files.key) from error
+        if files.authorities is not None:
+            try:
+                context.load_verify_locations(files.authorities)
+            except (OSError, ValueError) as error:
+                raise _unusable(files.authorities) from error
+        return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")
+
+
+def _unusable(*paths: Path | None) -> InvalidInput:
+    names = " and ".join(str(path) for path in paths if path is not None)
+    return InvalidInput(
+        f"TLS cannot use {names}: expected are a certificate and its key, not encrypted, as PEM", code="tls-files"
+    )
+
+
+def _stamp(path: Path | None) -> object:
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return "missing"
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _only(fingerprint: str) -> type[ssl.SSLObject]:
+    """Return the kind of TLS connection whose handshake fails unless the peer shows that one certificate."""
+
+    class Pinned(ssl.SSLObject):
+        def do_handshake(self) -> Any:
+            super().do_handshake()
+            shown = self.getpeercert(binary_form=True)
+            if shown is None or sha256(shown).hexdigest() != fingerprint:
+                raise ssl.SSLCertVerificationError("the peer shows another certificate than the registered one")
+
+    return Pinned
