@@ -19,3 +19,8 @@ def new_secret(byte_count: int = 32) -> str:
 def new_uid() -> str:
     """Return a UID no other thing has, made from a random UUID (PS3.5 §B.2)."""
     return f"2.25.{uuid.uuid4().int}"
+
+
+def new_number(digits: int) -> str:
+    """Return a random number of that many digits, the first of which is no zero."""
+    return str(secrets.randbelow(9 * 10 ** (digits - 1)) + 10 ** (digits - 1))

@@ -183,6 +183,8 @@ MAX_QUERY_OFFSET = 1_000_000
 MAX_QUERY_TEXT_CHARACTERS = 128 * KIB
 # Values of one UID list or value list. Azure 1; dcm4che none; PostgreSQL plans lists of this length well.
 MAX_QUERY_VALUES = 2_000
+# Values of one field of a worklist item: stations among which a step may be performed, allergies, alerts.
+MAX_WORKLIST_FIELD_VALUES = 32
 # Frames one request may name. OHIF asks for one at a time.
 MAX_FRAMES_PER_REQUEST = 10_000
 
