@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hilum.archive.model import BlobRef, DicomJson, StoredInstance
 from hilum.archive.query import InstanceSelection
 from hilum.archive.remotes import RemoteAe
-from hilum.archive.sending import InstanceSent, MoveOriginator, SendState, Transcoder
+from hilum.archive.sending import InstanceSent, MoveOriginator, SendState, Transcoder, never
 from hilum.dicom.data_sets import read_data_set, write_data_set
 from hilum.dicom.dictionary import tag_of, vr_of
 from hilum.dicom.uids import PATIENT_ROOT_GET, PATIENT_ROOT_MOVE, STUDY_ROOT_GET, STUDY_ROOT_MOVE
@@ -72,6 +72,16 @@ def stored(
         blob=BlobRef(f"blob/{number}", size, 0),
         frame_count=1,
         has_bulk_data=False,
+    )
+
+
+def counts_of(response: RetrieveResponse) -> tuple[int | None, int | None, int | None, int | None]:
+    """Remaining, completed, failed, warning."""
+    return (
+        response.number_of_remaining_suboperations,
+        response.number_of_completed_suboperations,
+        response.number_of_failed_suboperations,
+        response.number_of_warning_suboperations,
     )
 
 
@@ -152,6 +162,7 @@ class ScriptedSender:
     asked: list[tuple[RemoteAe, str, MoveOriginator | None, int]] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     closed: int = 0
+    is_stopped: Callable[[], bool] = never
 
     async def send(
         self,
@@ -164,14 +175,18 @@ class ScriptedSender:
         transfer_syntax_uid: str | None = None,
         associations: int | None = None,
         max_bytes_per_s: float | None = None,
+        is_stopped: Callable[[], bool] = never,
     ) -> AsyncGenerator[InstanceSent, None]:
         self.asked.append((remote, calling_ae_title, originator, priority))
+        self.is_stopped = is_stopped
         try:
             for position, instance in enumerate(instances):
+                if is_stopped():
+                    return
                 gate = self.gate(position)
+                self.begun.append(instance.sop_instance_uid)
                 if gate is not None:
                     await gate.wait()
-                self.begun.append(instance.sop_instance_uid)
                 yield self.script(instance)
         finally:
             self.closed += 1

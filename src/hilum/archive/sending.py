@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -43,6 +43,11 @@ class MoveOriginator:
     message_id: int
 
 
+def never() -> bool:
+    """Do not stop."""
+    return False
+
+
 class InstanceSender(Protocol):
     """Sends stored instances to other application entities."""
 
@@ -57,6 +62,7 @@ class InstanceSender(Protocol):
         transfer_syntax_uid: str | None = None,
         associations: int | None = None,
         max_bytes_per_s: float | None = None,
+        is_stopped: Callable[[], bool] = never,
     ) -> AsyncGenerator[InstanceSent, None]:
         """Yield what became of each instance, each exactly once and in any order; nothing is raised for a remote.
 
@@ -72,6 +78,8 @@ class InstanceSender(Protocol):
             transfer_syntax_uid: what to send in if the remote takes it, in place of what it prefers.
             associations: how many to use at a time, never more than the remote allows; None for as many as that.
             max_bytes_per_s: how much to send in a second over all of them together.
+            is_stopped: asked before each instance. Once it says so nothing more begins, and the iterator ends with the
+                answer of the last that has.
         """
         ...
 

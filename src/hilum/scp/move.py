@@ -88,20 +88,14 @@ class MoveService(DimseService):
         progress = Progress(call, len(instances), remote.ae_title)
         if instances:
             sending = asyncio.ensure_future(self._send(call, request, remote, instances, progress))
-            cancelled = asyncio.ensure_future(call.cancelled.wait())
             try:
-                while not (sending.done() or cancelled.done()):
-                    await asyncio.wait(
-                        {sending, cancelled}, timeout=PENDING_LATEST_S, return_when=asyncio.FIRST_COMPLETED
-                    )
+                while not sending.done():
+                    await asyncio.wait({sending}, timeout=PENDING_LATEST_S)
                     if not sending.done():
                         progress.keep_alive()
-            finally:
-                cancelled.cancel()
-                if sending.cancel():
-                    await asyncio.wait({sending})
-            if not sending.cancelled():
                 sending.result()
+            finally:
+                sending.cancel()
         await progress.finish()
 
     async def _send(
@@ -119,6 +113,7 @@ class MoveService(DimseService):
             calling_ae_title=origin.called_ae_title or "",
             originator=MoveOriginator(origin.calling_ae_title or "", request.message_id),
             priority=request.priority,
+            is_stopped=call.cancelled.is_set,
         )
         async with contextlib.aclosing(sent):
             async for each in sent:

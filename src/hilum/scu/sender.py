@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from hilum.archive.model import StoredInstance
 from hilum.archive.remotes import DimseUse, RemoteAe
-from hilum.archive.sending import InstanceSent, MoveOriginator, SendState, Transcoder
+from hilum.archive.sending import InstanceSent, MoveOriginator, SendState, Transcoder, never
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.dimse.messages import Priority
 from hilum.kernel.errors import HilumError
@@ -88,6 +88,7 @@ class RemoteSender:
         transfer_syntax_uid: str | None = None,
         associations: int | None = None,
         max_bytes_per_s: float | None = None,
+        is_stopped: Callable[[], bool] = never,
     ) -> AsyncGenerator[InstanceSent, None]:
         """Yield what became of each instance. See `archive.sending.InstanceSender`.
 
@@ -112,6 +113,7 @@ class RemoteSender:
             originator=originator,
             priority=priority,
             max_bytes_per_s=max_bytes_per_s,
+            is_stopped=is_stopped,
         )
         async with contextlib.aclosing(results):
             async for result in results:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from hilum.archive.sending import MoveOriginator, SendState
+from hilum.archive.sending import MoveOriginator, SendState, never
 from hilum.dimse.messages import CStoreRequest, Priority, Response
 from hilum.dimse.status import STORAGE, StatusCategory, describe_status
 from hilum.kernel.errors import CorruptData, Forbidden, HilumError, Unavailable, Unsupported
@@ -77,6 +77,7 @@ async def send_instances(
     max_bytes_per_s: float | None = None,
     attempts: int = SEND_ATTEMPTS,
     retry_delay_s: float = SEND_RETRY_DELAY_S,
+    is_stopped: Callable[[], bool] = never,
 ) -> AsyncGenerator[SendResult[OutgoingT], None]:
     """Yield the answer for each instance as it comes, each exactly once.
 
@@ -95,13 +96,15 @@ async def send_instances(
         max_bytes_per_s: bounds the bytes of data sets sent in a second.
         attempts: how often an instance, and an association without any answer, is tried.
         retry_delay_s: how long to wait before the next association, doubled each time.
+        is_stopped: asked before each instance. Once it says so nothing more begins, and the answers end with those of
+            what has.
 
     Reference: PS3.4 Annex B
     """
     results: asyncio.Queue[SendResult[OutgoingT] | None] = asyncio.Queue()
     terms = _Terms(
         remote, calling_ae_title, associations, originator, priority,
-        Pace(max_bytes_per_s) if max_bytes_per_s else None, attempts, retry_delay_s,
+        Pace(max_bytes_per_s) if max_bytes_per_s else None, attempts, retry_delay_s, is_stopped,
     )  # fmt: skip
     shipment = _Shipment(terms, results)
     task = asyncio.create_task(shipment.send(instances))
@@ -132,6 +135,7 @@ class _Terms:
     pace: Pace | None
     attempts: int
     retry_delay_s: float
+    is_stopped: Callable[[], bool]
 
 
 @dataclass(slots=True)
@@ -150,8 +154,15 @@ class _Shipment(Generic[OutgoingT]):
         self.pending: deque[_Pending[OutgoingT]] = deque()
         self.contexts: dict[InstanceKind, tuple[ProposedContext, ...]] = {}
         self.connected = 0
-        self.is_stopped = False
+        self._is_stopped = False
         self._results = results
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing more may begin; then nothing is pending."""
+        if not self._is_stopped and self.terms.is_stopped():
+            self.stop()
+        return self._is_stopped
 
     async def send(self, instances: Sequence[OutgoingT]) -> None:
         """Return when each instance has its answer, or `stop` was called and nothing is under way.
@@ -170,7 +181,7 @@ class _Shipment(Generic[OutgoingT]):
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self.is_stopped = True
+        self._is_stopped = True
         self.pending.clear()
 
     def note(self, result: SendResult[OutgoingT]) -> None:
@@ -193,7 +204,7 @@ class _Shipment(Generic[OutgoingT]):
     def give_up(self, error: HilumError) -> None:
         """Fail what is pending, unless another worker still has an association to send it over."""
         state = SendState.REFUSED if isinstance(error, Forbidden) else SendState.FAILED
-        while self.pending and not self.connected:
+        while not self.is_stopped and self.pending and not self.connected:
             self.note(SendResult(self.pending.popleft().instance, state, reason=error.message))
 
 
@@ -208,7 +219,7 @@ class _Worker(Generic[OutgoingT]):
         """Return when nothing is left to send, or the remote is given up."""
         shipment, terms = self._shipment, self._shipment.terms
         failures = 0
-        while shipment.pending:
+        while not shipment.is_stopped and shipment.pending:
             answer_count, error = 0, None
             try:
                 answer_count, error = await self._send_over_one_association()
@@ -285,7 +296,7 @@ class _Link(Generic[OutgoingT]):
         return self._answer_count, self._error
 
     async def _lane(self) -> None:
-        while self._shipment.pending and self._error is None:
+        while not self._shipment.is_stopped and self._shipment.pending and self._error is None:
             item = self._shipment.pending.popleft()
             try:
                 found = await self._open(item.instance)

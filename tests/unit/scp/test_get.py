@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from hilum.archive.remotes import DimseUse, RemoteAe
-from hilum.dimse.messages import CStoreRequest, RetrieveResponse
+from hilum.dimse.messages import CStoreRequest
 from hilum.kernel.errors import CorruptData, LimitExceeded, NotFound, Unavailable
 from hilum.kernel.limits import SEND_WINDOW
 from hilum.scp.service import Admission
@@ -22,6 +22,7 @@ from support.retrieving import (
     NamingTranscoder,
     RetrievingPeer,
     content_of,
+    counts_of,
     default_contexts,
     identifier,
     retrieval_archive,
@@ -30,16 +31,6 @@ from support.retrieving import (
 
 STUDY = identifier(LEVEL="STUDY", StudyInstanceUID="1.2.1")
 MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
-
-
-def counts(response: RetrieveResponse) -> tuple[int | None, int | None, int | None, int | None]:
-    """Remaining, completed, failed, warning."""
-    return (
-        response.number_of_remaining_suboperations,
-        response.number_of_completed_suboperations,
-        response.number_of_failed_suboperations,
-        response.number_of_warning_suboperations,
-    )
 
 
 @asynccontextmanager
@@ -61,17 +52,17 @@ class TestSubOperations:
         archive = MemoryArchive([stored(number) for number in (1, 2, 3)])
         async with peer_of(archive) as peer:
             final = await peer.get(STUDY)
-            assert (final.status, counts(final)) == (0x0000, (None, 3, 0, 0))
+            assert (final.status, counts_of(final)) == (0x0000, (None, 3, 0, 0))
             assert [each.sop_instance_uid for each in peer.received] == ["1.2.1.1.1", "1.2.1.1.2", "1.2.1.1.3"]
             assert [each.content for each in peer.received] == [content_of(each) for each in archive.instances]
-            assert [counts(each) for each in peer.pending] == [(2, 1, 0, 0), (1, 2, 0, 0)]
+            assert [counts_of(each) for each in peer.pending] == [(2, 1, 0, 0), (1, 2, 0, 0)]
             assert peer.identifiers == []
             assert {(each.priority, each.move_originator_message_id) for each in peer.requests} == {(1, None)}
 
     async def test_no_match_is_a_success_of_zero_sub_operations(self) -> None:
         async with peer_of(MemoryArchive([stored(1)])) as peer:
             final = await peer.get(identifier(LEVEL="STUDY", StudyInstanceUID="1.9"))
-            assert (final.status, counts(final)) == (0x0000, (None, 0, 0, 0))
+            assert (final.status, counts_of(final)) == (0x0000, (None, 0, 0, 0))
 
     async def test_a_large_instance_is_streamed_between_small_ones(self) -> None:
         archive = MemoryArchive([stored(1), stored(2, size=3_000_000), stored(3)])
@@ -89,7 +80,7 @@ class TestSubOperations:
     async def test_of_many_sub_operations_not_each_has_a_pending_response(self) -> None:
         async with peer_of(MemoryArchive([stored(number, size=10) for number in range(1, 400)])) as peer:
             final = await peer.get(STUDY)
-            assert counts(final) == (None, 399, 0, 0)
+            assert counts_of(final) == (None, 399, 0, 0)
             assert len(peer.pending) < 100
 
 
@@ -106,7 +97,7 @@ class TestFailures:
         )
         async with peer_of(archive) as peer:
             final = await peer.get(STUDY)
-            assert (final.status, counts(final)) == (0xB000, (None, 2, 2, 0))
+            assert (final.status, counts_of(final)) == (0xB000, (None, 2, 2, 0))
             assert peer.failed_uids == ["1.2.1.1.1", "1.2.1.1.3"]
             assert final.error_comment == "there is no such blob"
             assert [each.sop_instance_uid for each in peer.received] == ["1.2.1.1.2", "1.2.1.1.4"]
@@ -127,7 +118,7 @@ class TestFailures:
         async with peer_of(MemoryArchive([stored(number) for number in (1, 2, 3)])) as peer:
             peer.answer = lambda request: answers.get(int(request.affected_sop_instance_uid[-1]), 0)
             final = await peer.get(STUDY)
-            assert (final.status, counts(final)) == (status, expected)
+            assert (final.status, counts_of(final)) == (status, expected)
             if failed is None:
                 assert peer.identifiers == []
             else:
@@ -137,20 +128,20 @@ class TestFailures:
         archive = MemoryArchive([stored(1), stored(2, sop_class=MR_STORAGE)])
         async with peer_of(archive) as peer:
             final = await peer.get(STUDY)
-            assert (final.status, counts(final)) == (0xB000, (None, 1, 1, 0))
+            assert (final.status, counts_of(final)) == (0xB000, (None, 1, 1, 0))
             assert final.error_comment == "the requestor accepts no context for the SOP class as SCP"
 
     async def test_a_context_without_the_scp_role_is_not_used(self) -> None:
         async with peer_of(MemoryArchive([stored(1)]), roles=()) as peer:
             final = await peer.get(STUDY)
-            assert (final.status, counts(final)) == (0xA702, (None, 0, 1, 0))
+            assert (final.status, counts_of(final)) == (0xA702, (None, 0, 1, 0))
             assert peer.received == []
 
     async def test_a_long_list_of_failures_arrives_whole(self) -> None:
         archive = MemoryArchive([stored(number, sop_class=MR_STORAGE) for number in range(1, 301)])
         async with peer_of(archive) as peer:
             final = await peer.get(STUDY)
-            assert counts(final) == (None, 0, 300, 0)
+            assert counts_of(final) == (None, 0, 300, 0)
             assert len(peer.failed_uids) == 300
 
     async def test_a_data_set_that_breaks_in_the_middle_ends_the_association(self) -> None:
@@ -207,7 +198,7 @@ class TestTranscoding:
         archive = MemoryArchive([stored(1, transfer_syntax=JPEG_2000_LOSSLESS), stored(2)])
         async with peer_of(archive, transcoder=transcoder) as peer:
             final = await peer.get(STUDY)
-            assert (final.status, counts(final)) == (0xB000, (None, 1, 1, 0))
+            assert (final.status, counts_of(final)) == (0xB000, (None, 1, 1, 0))
             assert peer.failed_uids == ["1.2.1.1.1"]
 
 
@@ -225,7 +216,7 @@ class TestCancel:
 
             peer.answer = cancel_at_the_fifth
             final = await peer.get(STUDY)
-            assert (final.status, counts(final)) == (0xFE00, (15, 5, 0, 0))
+            assert (final.status, counts_of(final)) == (0xFE00, (15, 5, 0, 0))
             assert len(peer.received) == 5
 
     async def test_a_cancel_tells_what_had_failed(self) -> None:
@@ -240,7 +231,7 @@ class TestCancel:
 
             peer.answer = cancel
             final = await peer.get(STUDY)
-            assert (final.status, counts(final)) == (0xFE00, (3, 1, 1, 0))
+            assert (final.status, counts_of(final)) == (0xFE00, (3, 1, 1, 0))
             assert peer.failed_uids == ["1.2.1.1.1"]
 
     async def test_a_cancel_after_the_last_sub_operation_changes_nothing(self) -> None:
@@ -311,7 +302,7 @@ class TestNegotiation:
 
             peer.answer = hold_back
             final = await peer.get(STUDY)
-            assert counts(final) == (None, 30, 0, 0)
+            assert counts_of(final) == (None, 30, 0, 0)
             assert peer.most_open == SEND_WINDOW
 
     async def test_two_retrievals_at_a_time_share_the_window(self) -> None:
@@ -320,14 +311,14 @@ class TestNegotiation:
             await peer.begin_get(STUDY, message_id=1)
             await peer.begin_get(STUDY, message_id=2)
             finals = [await peer.final(), await peer.final()]
-            assert [counts(each) for each in finals] == [(None, 10, 0, 0)] * 2
+            assert [counts_of(each) for each in finals] == [(None, 10, 0, 0)] * 2
             assert peer.most_open == 1
 
     async def test_keys_above_the_level_may_be_left_out_once_relational_retrieval_is_agreed_on(self) -> None:
         model = default_contexts()[0].abstract_syntax
         keys = identifier(LEVEL="IMAGE", SOPInstanceUID=["1.2.1.1.2", "1.2.1.1.1"])
         async with peer_of(MemoryArchive([stored(1), stored(2)]), relational=model) as peer:
-            assert counts(await peer.get(keys)) == (None, 2, 0, 0)
+            assert counts_of(await peer.get(keys)) == (None, 2, 0, 0)
         async with peer_of(MemoryArchive([stored(1), stored(2)])) as peer:
             assert (await peer.get(keys)).status == 0xA900
 
