@@ -28,6 +28,7 @@ from hilum.index.procedure_steps import PostgresProcedureSteps
 from hilum.index.remotes import PostgresRemotes
 from hilum.index.rows import attributes_text, prepare
 from hilum.index.search import Search
+from hilum.index.workitems import PostgresWorkitems
 from hilum.index.worklist import PostgresWorklist
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import (
@@ -67,6 +68,7 @@ class PostgresIndex:
         self.worklist = PostgresWorklist(self._writing, self._reading)
         self.procedure_steps = PostgresProcedureSteps(self._writing, self._reading)
         self.remotes = PostgresRemotes(self._writing)
+        self.workitems = PostgresWorkitems(self._writing, self._reading)
         self.notices = PostgresNotices(address)
 
     async def open(self) -> None:
