@@ -14,6 +14,8 @@ from hilum.kernel.clock import SystemClock
 from hilum.net.acceptor import Acceptor
 from hilum.net.connection import Timeouts
 from hilum.policies.admission import AllowedCaller, CallerAdmission
+from hilum.scp.get import GetService, SubOperationContexts
+from hilum.scp.move import MoveService
 from hilum.scp.negotiation import ScpSettings
 from hilum.scp.reports import observe_associations
 from hilum.scp.service import ArchiveScp
@@ -47,8 +49,14 @@ async def start_dimse(
     )
 
     scp = ArchiveScp(
-        # Storage comes last: it takes SOP classes nobody knows.
-        services=[VerificationService(), StorageService(archive.store, storage)],
+        # Storage comes last: it takes SOP classes nobody knows. Behind it is only what serves those who may not store.
+        services=[
+            VerificationService(),
+            GetService(archive.retrieve),
+            MoveService(archive.retrieve, archive.remotes.find, archive.sender),
+            StorageService(archive.store, storage),
+            SubOperationContexts(storage),
+        ],
         tenant_of=archive.accounts.tenant_of_ae_title,
         admit=admit,
         max_pdu_length_bytes=dicom.max_pdu_length_bytes,

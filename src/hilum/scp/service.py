@@ -10,7 +10,7 @@ from hilum.archive.remotes import DimseUse, RemoteAe
 from hilum.dicom.uids import APPLICATION_CONTEXT, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from hilum.dimse.messages import CCancelRequest, Message, Request, Response
 from hilum.kernel.errors import Unavailable
-from hilum.kernel.limits import MAX_OPERATIONS_PERFORMED, MAX_PDU_LENGTH_BYTES
+from hilum.kernel.limits import MAX_OPERATIONS_PERFORMED, MAX_PDU_LENGTH_BYTES, SEND_WINDOW
 from hilum.net.association import Association, Welcome
 from hilum.net.invocations import Invocations
 from hilum.policies.admission import permitted_uses
@@ -57,7 +57,7 @@ class ArchivePolicy(AcceptorPolicy):
 
     implementation_class_uid = IMPLEMENTATION_CLASS_UID
     implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    async_operations_window = AsyncOperationsWindow(MAX_OPERATIONS_PERFORMED, 1)
+    async_operations_window = AsyncOperationsWindow(MAX_OPERATIONS_PERFORMED, SEND_WINDOW)
 
     def __init__(
         self,

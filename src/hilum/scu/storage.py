@@ -157,9 +157,8 @@ class _Shipment(Generic[OutgoingT]):
         self._is_stopped = False
         self._results = results
 
-    @property
-    def is_stopped(self) -> bool:
-        """Whether nothing more may begin; then nothing is pending."""
+    def has_stopped(self) -> bool:
+        """Return whether nothing more may begin; then nothing is pending."""
         if not self._is_stopped and self.terms.is_stopped():
             self.stop()
         return self._is_stopped
@@ -170,7 +169,7 @@ class _Shipment(Generic[OutgoingT]):
         More kinds than one association has contexts for need several, one after the other.
         """
         for contexts in plan_contexts([each.kind for each in instances]):
-            if self.is_stopped:
+            if self.has_stopped():
                 return
             self.contexts = contexts
             self.pending.extend(_Pending(each) for each in instances if each.kind in contexts)
@@ -193,18 +192,18 @@ class _Shipment(Generic[OutgoingT]):
         item.tries += 1
         if item.tries >= self.terms.attempts:
             self.note(SendResult(item.instance, SendState.FAILED, reason=error.message))
-        elif not self.is_stopped:
+        elif not self.has_stopped():
             self.pending.append(item)
 
     def put_back(self, item: _Pending[OutgoingT]) -> None:
         """Take back an instance that was not begun."""
-        if not self.is_stopped:
+        if not self.has_stopped():
             self.pending.appendleft(item)
 
     def give_up(self, error: HilumError) -> None:
         """Fail what is pending, unless another worker still has an association to send it over."""
         state = SendState.REFUSED if isinstance(error, Forbidden) else SendState.FAILED
-        while not self.is_stopped and self.pending and not self.connected:
+        while not self.has_stopped() and self.pending and not self.connected:
             self.note(SendResult(self.pending.popleft().instance, state, reason=error.message))
 
 
@@ -219,7 +218,7 @@ class _Worker(Generic[OutgoingT]):
         """Return when nothing is left to send, or the remote is given up."""
         shipment, terms = self._shipment, self._shipment.terms
         failures = 0
-        while not shipment.is_stopped and shipment.pending:
+        while not shipment.has_stopped() and shipment.pending:
             answer_count, error = 0, None
             try:
                 answer_count, error = await self._send_over_one_association()
@@ -296,7 +295,7 @@ class _Link(Generic[OutgoingT]):
         return self._answer_count, self._error
 
     async def _lane(self) -> None:
-        while not self._shipment.is_stopped and self._shipment.pending and self._error is None:
+        while not self._shipment.has_stopped() and self._shipment.pending and self._error is None:
             item = self._shipment.pending.popleft()
             try:
                 found = await self._open(item.instance)
@@ -310,7 +309,7 @@ class _Link(Generic[OutgoingT]):
                 if not isinstance(data_set, bytes):
                     await stack.enter_async_context(contextlib.aclosing(data_set))
                 async with self._slots:
-                    if self._error is not None or self._shipment.is_stopped:
+                    if self._error is not None or self._shipment.has_stopped():
                         self._shipment.put_back(item)
                         return
                     await self._exchange(item, context_id, data_set)
