@@ -63,6 +63,14 @@ CONNECT_TIMEOUT_S = 10.0
 ASSOCIATE_TIMEOUT_S = 30.0
 # As requestor: how long a response may take. DCMTK and dcm4che: unlimited; pynetdicom 30 s; Orthanc 10 s.
 RESPONSE_TIMEOUT_S = 120.0
+# As retrieve SCU: how long a remote may send nothing while it looks for and sends what was asked for: some fetch it
+# from tape first. DCMTK and dcm4che: unlimited; Orthanc 10 s.
+RETRIEVE_SILENCE_S = 1800.0
+# How long a remote may take for its final response after C-CANCEL, in which it may finish one instance.
+CANCEL_TIMEOUT_S = 30.0
+# Responses of one request that wait to be taken, before the peer is slowed down.
+MAX_BUFFERED_RESPONSES = 256
+MAX_BUFFERED_RESPONSE_BYTES = 1 * MIB
 # As storage SCU: bytes of a file read, and held, at a time; most instances are one such chunk.
 SEND_CHUNK_BYTES = 2 * MIB
 # How often an instance is sent that got no answer, and how long to wait before the next association.
@@ -179,6 +187,16 @@ MAX_PREAMBLE_BYTES = 64 * KIB
 DEFAULT_QUERY_RESULTS = 100
 MAX_QUERY_RESULTS = 5_000
 MAX_QUERY_OFFSET = 1_000_000
+# Results of one C-FIND, unless a setting says otherwise. Orthanc, dcm4che and DCMTK: none.
+MAX_FIND_RESULTS = 100_000
+# Identifier of a C-FIND; a list of 2,000 UIDs takes 128 KiB.
+MAX_QUERY_IDENTIFIER_BYTES = 256 * KIB
+# Matching keys of one C-FIND; each is a condition of the statement. Real ones have five.
+MAX_QUERY_KEYS = 100
+# Results read, encoded and sent together by a C-FIND: a few milliseconds' work and some hundred kilobytes.
+FIND_BATCH_RESULTS = 200
+# Searches of one worker that stream their results; each keeps a connection for reading until its reader has taken all.
+MAX_STREAMED_SEARCHES = 4
 # Characters of one matching value. A UID list of 1,000 fills 64,000; the longest searchable text (LT) has 10,240.
 MAX_QUERY_TEXT_CHARACTERS = 128 * KIB
 # Values of one UID list or value list. Azure 1; dcm4che none; PostgreSQL plans lists of this length well.
@@ -206,6 +224,12 @@ MAX_RENDERING_BYTES = 1 * GIB
 MAX_LOOK_UP_DATA_BYTES = 256 * KIB
 # Instances that are decoded as a whole for a client, before and after. Azure: 100 MB.
 MAX_TRANSCODED_BYTES = 512 * MIB
+# Instances transcoded at a time by one worker, and the memory they may take together, as estimated before the work
+# begins; one that takes more is worked on alone. Orthanc: as many as there are HTTP threads, without bound.
+MAX_TRANSCODINGS_IN_FLIGHT = 16
+MAX_TRANSCODING_BYTES = 1 * GIB
+# Encoded frames of one instance that wait in memory until the offset table can be written; more wait in a file.
+TRANSCODING_SPOOL_BYTES = 32 * MIB
 
 # --- Accounts --------------------------------------------------------------------------------------------------
 # NIST SP 800-63B asks for at least 8 characters and no rules of composition; the maximum bounds hashing.

@@ -1,0 +1,33 @@
+"""What a remote's final status means to whoever asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hilum.dimse import status
+from hilum.dimse.messages import Response
+from hilum.dimse.status import StatusRow, describe_status
+from hilum.kernel.errors import Forbidden, HilumError, InvalidInput, Unavailable, Unsupported
+
+_FAMILIES: Final[dict[int, type[HilumError]]] = {
+    status.NOT_AUTHORIZED: Forbidden,
+    status.SOP_CLASS_NOT_SUPPORTED: Unsupported,
+    status.UNRECOGNIZED_OPERATION: Unsupported,
+    status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS: InvalidInput,
+    status.INVALID_ATTRIBUTE_VALUE: InvalidInput,
+    status.INVALID_ARGUMENT_VALUE: InvalidInput,
+    status.MISSING_ATTRIBUTE: InvalidInput,
+    status.MISSING_ATTRIBUTE_VALUE: InvalidInput,
+}
+
+
+def failure(response: Response, service: tuple[StatusRow, ...]) -> HilumError:
+    """Return the error a response with a failure is, by the service's status table.
+
+    The remote's comment is left out: it may say anything of anybody.
+
+    Reference: PS3.7 Annex C
+    """
+    family = _FAMILIES.get(response.status, Unavailable)
+    meaning = describe_status(response.status, service).meaning
+    return family(f"the remote answered {response.status:04X}: {meaning}", code="remote-status", status=response.status)
