@@ -145,6 +145,13 @@ class DimseService(Protocol):
         """Return the answer to an extended negotiation for one of this service's SOP classes."""
         return None
 
+    def opened(self, association: Association, caller: Caller, invocations: Invocations) -> None:
+        """Note that an association is being opened on which this service may be used.
+
+        Its contexts are known as soon as it is established. Services that have something to tell the peer by
+        themselves remember it, and send by `invocations`.
+        """
+
 
 class Gathering:
     """Gathers the data set of a request, which is small, and then lets `run` answer.

@@ -157,7 +157,10 @@ class ArchiveScp:
             for context in request.presentation_contexts
             if (service := policy.service_of(context.abstract_syntax)) is not None
         }
-        return Welcome(answer, ArchiveHandler(association, services, caller))
+        handler = ArchiveHandler(association, services, caller)
+        for service in {id(service): service for service in services.values()}.values():
+            service.opened(association, caller, handler.invocations)
+        return Welcome(answer, handler)
 
 
 class ArchiveHandler:
@@ -171,7 +174,7 @@ class ArchiveHandler:
         self._association = association
         self._services = services
         self._caller = caller
-        self._invocations = Invocations()
+        self.invocations = Invocations()
         self._operation: Operation | None = None
         self._calls: dict[int, Call] = {}
 
@@ -184,11 +187,11 @@ class ArchiveHandler:
         """
         match message:
             case Request():
-                call = Call(self._association, context_id, message, self._caller, self._invocations, ended=self._forget)
+                call = Call(self._association, context_id, message, self._caller, self.invocations, ended=self._forget)
                 self._calls[message.message_id] = call
                 self._operation = self._services[call.abstract_syntax].begin(call)
             case Response():
-                self._invocations.response(message)
+                self.invocations.response(message)
             case CCancelRequest():
                 call_ = self._calls.get(message.message_id_being_responded_to)
                 if call_ is not None:
@@ -213,4 +216,4 @@ class ArchiveHandler:
             self._operation = None
         for call in self._calls.values():
             call.cancelled.set()
-        self._invocations.end()
+        self.invocations.end()
