@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -160,6 +160,13 @@ class WorklistQuery:
     offset: int = 0
 
 
+def asked_for(matches: Iterable[Match], *, limit: int | None = DEFAULT_QUERY_RESULTS, offset: int = 0) -> WorklistQuery:
+    """Return the query for these keys: for open items, unless one of them asks for a status."""
+    keys = tuple(matches)
+    statuses = None if any(match.path == STATUS_PATH for match in keys) else OPEN_STATUSES
+    return WorklistQuery(keys, statuses, limit, offset)
+
+
 def combined_start(matches: Iterable[Match]) -> tuple[Range, Range] | None:
     """Return the ranges of start date and start time when both are asked for, which then mean one.
 
@@ -236,7 +243,7 @@ class Worklist(Protocol):
         """Forget an item; False when there is none. Performed steps that refer to it stay."""
         ...
 
-    def search(self, tenant_id: int, query: WorklistQuery) -> AsyncIterator[WorklistItem]:
+    def search(self, tenant_id: int, query: WorklistQuery) -> AsyncGenerator[WorklistItem]:
         """Yield what a query finds, earliest start first, from a cursor (flat memory)."""
         ...
 

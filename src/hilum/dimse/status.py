@@ -61,6 +61,7 @@ MOVE_DESTINATION_UNKNOWN: Final = 0xA801
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Final = 0xA900
 COERCION_OF_DATA_ELEMENTS: Final = 0xB000
 SUBOPERATIONS_WITH_FAILURES: Final = 0xB000
+RESPONSE_LIMIT_REACHED: Final = 0xB001
 ELEMENTS_DISCARDED: Final = 0xB006
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS_WARNING: Final = 0xB007
 CANNOT_UNDERSTAND: Final = 0xC000
@@ -118,7 +119,7 @@ QUERY: Final[tuple[StatusRow, ...]] = (
     _row(OUT_OF_RESOURCES, _F, "refused: out of resources"),
     _row(0xA900, _F, "identifier does not match SOP class"),
     _row(0xC000, _F, "unable to process", 0xCFFF),
-    _row(0xB001, _W, "response limit reached, a further request may return more"),
+    _row(RESPONSE_LIMIT_REACHED, _W, "response limit reached, a further request may return more"),
     _row(PENDING, _P, "matches are continuing"),
     _row(PENDING_WITH_UNSUPPORTED_KEYS, _P, "matches are continuing, some optional keys are not supported"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 import asyncpg
@@ -90,7 +90,7 @@ _ITEM: Final = table(
     column("attributes", JSONB),
     column("terms", JSONB),
 )
-_PREFETCH: Final = 200
+_PAGE: Final = 500
 
 
 class PostgresWorklist:
@@ -151,7 +151,7 @@ class PostgresWorklist:
             )
         return str(done) != "DELETE 0"
 
-    async def search(self, tenant_id: int, query: WorklistQuery) -> AsyncIterator[WorklistItem]:
+    async def search(self, tenant_id: int, query: WorklistQuery) -> AsyncGenerator[WorklistItem]:
         """Yield what a query finds, earliest start first, from a cursor.
 
         Raises:
@@ -166,8 +166,15 @@ class PostgresWorklist:
         )
         sql, parameters = compiled_sql(statement)
         async with self._reading.use(tenant_id) as connection, connection.transaction():
-            async for record in connection.cursor(sql, *parameters, prefetch=_PREFETCH):
-                yield worklist_item(record)
+            cursor = await connection.cursor(sql, *parameters)
+            records = await cursor.fetch(_PAGE)
+            while len(records) == _PAGE:
+                for record in records:
+                    yield worklist_item(record)
+                records = await cursor.fetch(_PAGE)
+        # The last page, mostly the only one, keeps no connection from others however slowly it is taken.
+        for record in records:
+            yield worklist_item(record)
 
     async def count(self, tenant_id: int, query: WorklistQuery) -> int:
         """Return how many items a query finds, whatever its limit and offset."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -131,7 +131,7 @@ class WorklistService:
         if not await self._worklist.remove(tenant_id, item_key):
             raise _no_item()
 
-    def search(self, tenant_id: int, query: WorklistQuery) -> AsyncIterator[WorklistItem]:
+    def search(self, tenant_id: int, query: WorklistQuery) -> AsyncGenerator[WorklistItem]:
         """Yield the items a query finds, earliest first, in flat memory.
 
         Raises:

@@ -1,0 +1,101 @@
+"""C-FIND on the modality worklist: what a modality is to do, item by item.
+
+Reference: PS3.4 Annex K
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from hilum.archive.identifiers import matching_keys, requested
+from hilum.archive.model import DicomJson
+from hilum.archive.remotes import DimseUse
+from hilum.archive.worklist import WorklistItem, WorklistQuery, asked_for
+from hilum.dicom.data_sets import read_data_set, write_data_set
+from hilum.dicom.uids import MODALITY_WORKLIST_FIND
+from hilum.dimse import status
+from hilum.dimse.messages import CFindRequest, CFindResponse
+from hilum.kernel.limits import MAX_QUERY_RESULTS
+from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
+from hilum.scp.retrieve import IDENTIFIER_RULE
+from hilum.scp.statuses import FIND_STATUSES
+from hilum.ul.negotiation import TransferSyntaxRule
+
+
+class WorklistSearch(Protocol):
+    """What C-FIND needs of the worklist service."""
+
+    def search(self, tenant_id: int, query: WorklistQuery) -> AsyncGenerator[WorklistItem]:
+        """Yield the items a query finds, earliest first."""
+        ...
+
+
+class ModalityWorklistService(DimseService):
+    """Modality Worklist Information Model - FIND (PS3.4 §K.6.1)."""
+
+    use = DimseUse.WORKLIST
+
+    def __init__(self, worklist: WorklistSearch) -> None:
+        self._worklist = worklist
+
+    def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
+        """Accept any encoding of a data set without pixels."""
+        return IDENTIFIER_RULE if abstract_syntax == MODALITY_WORKLIST_FIND else None
+
+    def begin(self, call: Call) -> Operation | None:
+        """Answer a query with one pending response for each item.
+
+        Reference: PS3.7 §9.1.2, PS3.4 §K.4.1
+        """
+        request = call.request
+        if not isinstance(request, CFindRequest):
+            return unrecognized(call)
+
+        async def run(data: bytes) -> None:
+            await self._find(call, request, read_data_set(data, call.transfer_syntax))
+
+        return gather(call, run, FIND_STATUSES)
+
+    async def _find(self, call: Call, request: CFindRequest, identifier: DicomJson) -> None:
+        # One item more than the limit tells whether there are more.
+        query = asked_for(matching_keys(identifier), limit=MAX_QUERY_RESULTS + 1)
+        pending = status.PENDING_WITH_UNSUPPORTED_KEYS if _has_unsupported_keys(identifier) else status.PENDING
+        remote = call.caller.remote
+        character_set = remote.character_set if remote is not None else None
+        final = status.SUCCESS
+        count = 0
+        async with aclosing(self._worklist.search(call.caller.tenant_id, query)) as items:
+            async for item in items:
+                if call.cancelled.is_set():
+                    final = status.CANCEL
+                    break
+                if count == MAX_QUERY_RESULTS:
+                    final = status.RESPONSE_LIMIT_REACHED
+                    break
+                count += 1
+                answer = requested(item.attributes, identifier)
+                await call.respond_with(
+                    _response(request, pending),
+                    write_data_set(answer, call.transfer_syntax, character_set=character_set),
+                )
+        call.respond(_response(request, final))
+
+
+def _response(request: CFindRequest, code: int) -> CFindResponse:
+    return CFindResponse(
+        message_id_being_responded_to=request.message_id,
+        status=code,
+        affected_sop_class_uid=MODALITY_WORKLIST_FIND,
+        has_data_set=status.is_pending(code),
+    )
+
+
+def _has_unsupported_keys(identifier: DicomJson) -> bool:
+    """Return whether a key asks for a value of a VR that cannot be matched, in a private attribute for instance."""
+    for element in identifier.values():
+        items = element.get("Value", ()) if element["vr"] == "SQ" else ()
+        if "InlineBinary" in element or any(_has_unsupported_keys(item) for item in items):
+            return True
+    return False

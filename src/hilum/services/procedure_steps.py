@@ -1,0 +1,105 @@
+"""Performed procedure steps: modalities report what they do, and the worklist follows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from hilum.archive.model import DicomJson
+from hilum.archive.procedure_steps import PerformedStep, ProcedureSteps
+from hilum.kernel.clock import Clock
+from hilum.kernel.errors import NotFound
+from hilum.kernel.ids import new_uid
+from hilum.policies.procedure_steps import Accepted, accept_change, accept_creation
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """The step after a report, and in what it differs from the report; see `policies.procedure_steps.Accepted`."""
+
+    step: PerformedStep
+    added: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+class ProcedureStepService:
+    """Keeps the performed procedure steps of every tenant."""
+
+    def __init__(self, steps: ProcedureSteps, clock: Clock) -> None:
+        self._steps = steps
+        self._clock = clock
+
+    async def begin(
+        self,
+        tenant_id: int,
+        sop_instance_uid: str | None,
+        attributes: DicomJson,
+        *,
+        calling_ae_title: str | None = None,
+    ) -> StepReport:
+        """Keep a step that begins, under a UID of our own if the modality gave none; durable once it returns.
+
+        The items of the worklist that it names become STARTED.
+
+        Raises:
+            InvalidInput: see `accept_creation`.
+            Conflict: there is a step of this UID.
+        """
+        accepted = accept_creation(attributes)
+        now = self._clock.now()
+        step = await self._steps.add(
+            tenant_id,
+            PerformedStep(
+                step_key=0,
+                sop_instance_uid=sop_instance_uid or new_uid(),
+                status=accepted.status,
+                attributes=accepted.attributes,
+                calling_ae_title=calling_ae_title,
+                created_at=now,
+                changed_at=now,
+            ),
+        )
+        return StepReport(step, accepted.added, accepted.unchanged)
+
+    async def change(self, tenant_id: int, sop_instance_uid: str, changes: DicomJson) -> StepReport:
+        """Change a step that is under way, or end it; durable once it returns. Its items of the worklist follow.
+
+        Raises:
+            NotFound: there is no step of this UID.
+            Conflict, InvalidInput: see `accept_change`.
+        """
+        now = self._clock.now()
+        results: list[Accepted] = []
+
+        def work(step: PerformedStep) -> PerformedStep:
+            accepted = accept_change(step.attributes, step.status, changes)
+            results.append(accepted)
+            return replace(step, status=accepted.status, attributes=accepted.attributes, changed_at=now)
+
+        step = await self._steps.change(tenant_id, sop_instance_uid, work)
+        if step is None:
+            raise _no_step()
+        return StepReport(step, results[-1].added, results[-1].unchanged)
+
+    async def find(self, tenant_id: int, sop_instance_uid: str) -> PerformedStep:
+        """Return a step.
+
+        Raises:
+            NotFound: there is no step of this UID.
+        """
+        step = await self._steps.find(tenant_id, sop_instance_uid)
+        if step is None:
+            raise _no_step()
+        return step
+
+    async def of_items(self, tenant_id: int, item_keys: Collection[int]) -> list[PerformedStep]:
+        """Return the steps performed for items of the worklist, oldest first."""
+        return await self._steps.of_items(tenant_id, item_keys)
+
+    async def of_study(self, tenant_id: int, study_instance_uid: str) -> list[PerformedStep]:
+        """Return the steps performed for a study, oldest first."""
+        return await self._steps.of_study(tenant_id, study_instance_uid)
+
+
+def _no_step() -> NotFound:
+    return NotFound("there is no performed procedure step of this UID", code="performed-step")
