@@ -319,3 +319,13 @@ MAX_WORKITEM_RETRY_DELAY_S = 1800.0
 WORKITEM_EVENT_LIFETIME_S = 7 * 86_400.0
 # How often a worker looks for events whose time has come; new ones it hears of at once.
 WORKITEM_EVENT_INTERVAL_S = 5.0
+
+# --- Storage commitment (PS3.4 Annex J) ------------------------------------------------------------------------
+# Instances of one transaction: a 10,000-slice study in one request; dcm4chee takes any number.
+MAX_COMMITMENT_INSTANCES = 50_000
+# How long the answer on the association of the request may take before the queue looks after it.
+COMMITMENT_GRACE_S = 5.0
+# How long one worker may look at the bytes of one transaction: 50,000 instances of half a megabyte at 100 MB/s.
+COMMITMENT_CLAIM_S = 300.0
+# As requestor: how long the association of a request is kept for the answer, before it is expected on a new one.
+COMMITMENT_ANSWER_WAIT_S = 10.0
