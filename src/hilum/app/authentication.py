@@ -18,8 +18,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hilum.archive.model import Principal
-from hilum.console.api import SESSION_COOKIE, problem_response
+from hilum.console.api import SESSION_COOKIE
 from hilum.console.pages import is_public_path
+from hilum.console.problems import problem_response
 from hilum.kernel.errors import Forbidden, LimitExceeded, Unavailable
 from hilum.services.identity import IdentityService
 

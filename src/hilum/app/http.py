@@ -19,14 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hilum import __version__
 from hilum.app.authentication import Authentication
 from hilum.archive.model import Principal
-from hilum.console.api import (
-    ConsoleServices,
-    answer_http_exception,
-    answer_unexpected,
-    console_api,
-    problem_response,
-)
+from hilum.console.api import ConsoleServices, answer_http_exception, answer_unexpected, console_api
 from hilum.console.pages import page_routes
+from hilum.console.problems import problem_response
 from hilum.dicomweb import DicomwebServices
 from hilum.dicomweb import routes as dicomweb_routes
 from hilum.kernel.errors import HilumError

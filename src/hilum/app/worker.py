@@ -19,8 +19,10 @@ from hilum.app.http import http_application
 from hilum.app.http_server import HttpServer
 from hilum.app.launch import LaunchOrder, bind_socket
 from hilum.app.loop import run
+from hilum.app.remotes import echo_with
 from hilum.archive.model import Principal, Role
 from hilum.console.api import ConsoleServices
+from hilum.console.remotes import RemoteServices
 from hilum.dicomweb import DicomwebServices
 from hilum.index.address import DatabaseAddress
 from hilum.kernel.errors import HilumError
@@ -78,6 +80,7 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
     return http_application(
         console=ConsoleServices(
             identity=archive.identity,
+            remotes=RemoteServices(archive.remotes, echo_with(settings)),
             ae_title=settings.dicom.ae_title,
             dicom_port=order.dicom_port or order.dicom_tls_port or 0,
             session_seconds=int(settings.auth.session_hours * 3600),

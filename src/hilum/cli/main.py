@@ -23,6 +23,7 @@ _VERBS = {
     "demo": "hilum.cli.archive:demo",
     "send": "hilum.cli.dimse:send",
     "echo": "hilum.cli.dimse:echo",
+    "remote": "hilum.cli.remotes:remote_app",
     "token": "hilum.cli.accounts:token_app",
     "user": "hilum.cli.accounts:user_app",
 }

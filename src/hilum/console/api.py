@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hilum import __version__
 from hilum.archive.model import Principal
+from hilum.console.problems import problem_response, problems
+from hilum.console.remotes import RemoteServices, remote_routes
 from hilum.kernel.errors import (
     Conflict,
     CorruptData,
@@ -48,9 +49,10 @@ HTTP_STATUS: dict[type[HilumError], int] = {
 
 @dataclass(frozen=True, slots=True)
 class ConsoleServices:
-    """What the console API needs; `dicom_address` is told to people who want to send."""
+    """What the console API needs; AE title and port are told to people who want to send."""
 
     identity: IdentityService
+    remotes: RemoteServices
     ae_title: str
     dicom_port: int
     session_seconds: int
@@ -80,29 +82,11 @@ class Session(BaseModel):
     dicom_port: int
 
 
-class Problem(BaseModel):
-    """An error as problem details (RFC 9457); `code` is stable, for programs."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    code: str
-
-
 _UNREADABLE = ("invalid-input", "the request cannot be read")
 _FRAMEWORK_REFUSALS = {
     404: ("not-found", "there is nothing at this address"),
     405: ("unsupported", "this method is not served at this address"),
 }
-
-_PROBLEMS = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-
-
-def problem_response(status: int, title: str, detail: str, code: str) -> JSONResponse:
-    """Return a problem-details answer."""
-    body = Problem(title=title, status=status, detail=detail, code=code).model_dump()
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")
 
 
 async def answer_http_exception(_request: Request, error: Exception) -> Response:
@@ -173,7 +157,7 @@ def console_api(services: ConsoleServices) -> FastAPI:
     api.add_exception_handler(Exception, answer_unexpected)
     api.add_middleware(_SmallBodies)
 
-    @api.post("/session", status_code=204, responses={403: {"content": _PROBLEMS}, 429: {"content": _PROBLEMS}})
+    @api.post("/session", status_code=204, responses=problems(403, 429))
     async def sign_in(credentials: Credentials, request: Request) -> Response:
         """Sign in by name and password; the answer sets the session cookie."""
         peer = request.client.host if request.client else "unknown"
@@ -193,7 +177,7 @@ def console_api(services: ConsoleServices) -> FastAPI:
         )
         return response
 
-    @api.get("/session", responses={401: {"content": _PROBLEMS}})
+    @api.get("/session", responses=problems(401))
     async def read_session(request: Request) -> Session:
         """Tell who is signed in."""
         principal: Principal = request.state.principal
@@ -216,4 +200,5 @@ def console_api(services: ConsoleServices) -> FastAPI:
         response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="lax")
         return response
 
+    api.include_router(remote_routes(services.remotes))
     return api

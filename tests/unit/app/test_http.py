@@ -34,7 +34,9 @@ def application(*, has_proxy: bool = False) -> ASGIApp:
         return
 
     return http_application(
-        console=ConsoleServices(identity=broken, ae_title="HILUM", dicom_port=11112, session_seconds=60),
+        console=ConsoleServices(
+            identity=broken, remotes=broken, ae_title="HILUM", dicom_port=11112, session_seconds=60
+        ),
         dicomweb=DicomwebServices(broken, broken, broken, broken),
         is_ready=is_ready,
         everyone=Principal(1, "someone", Tenant(1, "a"), frozenset({Role.ADMINISTRATOR})),
