@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from hilum.archive.model import DuplicatePolicy
-from hilum.archive.query import Level, Match, Query
+from hilum.archive.query import Level, Match, MomentMatch, Query
 from hilum.dicom.dictionary import path_of, tag_of, vr_of
 from hilum.dicom.levels import UNIQUE_KEYS
-from hilum.dicom.matching import matches_all, parse_condition
+from hilum.dicom.matching import Range, matches_all, matches_combined, parse_condition
 from hilum.index.embedded import EmbeddedPostgres
 from hilum.index.postgres import open_index
 from hilum.kernel.errors import InvalidInput
@@ -64,6 +64,7 @@ PATIENTS = st.fixed_dictionaries(
 STUDIES = st.fixed_dictionaries(
     {
         "StudyDate": st.sampled_from(DATES),
+        "TimezoneOffsetFromUTC": st.sampled_from(["", "+0000", "+0100", "-0530", "+1400", "+9900", "junk"]),
         "StudyTime": st.sampled_from(TIMES),
         "AccessionNumber": st.sampled_from(TEXTS),
         "StudyID": st.sampled_from(TEXTS),
@@ -148,10 +149,27 @@ def matches(draw: st.DrawFn) -> Match | None:
         return None
 
 
+PAIRS = [("StudyDate", "StudyTime"), ("PerformedProcedureStepStartDate", "PerformedProcedureStepStartTime")]
+DAYS = ["20200101", "20200130", "20200131", "20201231"]
+HOURS = ["00", "10", "1015", "101530", "101530.5", "235959.999999"]
+OFFSETS = [None, 0, 60, -330, 840]
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> MomentMatch:
+    date, time = draw(st.sampled_from(PAIRS))
+    days = sorted(draw(st.tuples(st.sampled_from(DAYS), st.sampled_from(DAYS))))
+    hours = sorted(draw(st.tuples(st.sampled_from(HOURS), st.sampled_from(HOURS))))
+    has_low, has_high = draw(st.sampled_from([(True, True), (True, False), (False, True)]))
+    dates, times = (Range(r[0] if has_low else None, r[1] if has_high else None) for r in (days, hours))
+    return MomentMatch(tag_of(date), tag_of(time), dates, times, draw(st.sampled_from(OFFSETS)))
+
+
 QUERIES = st.builds(
-    lambda level, keys: Query(level, tuple(k for k in keys if k is not None), limit=1000),
+    lambda level, keys, pairs: Query(level, tuple(k for k in keys if k is not None), limit=1000, moments=tuple(pairs)),
     st.sampled_from(list(Level)),
     st.lists(matches(), min_size=1, max_size=3),
+    st.one_of(st.just([]), st.lists(moments(), min_size=1, max_size=2)),
 )
 
 
@@ -162,7 +180,10 @@ def found_by_oracle(archive: list[dict[str, Any]], query: Query) -> set[str]:
         study = instance["StudyInstanceUID"]
         modalities = {i["Modality"] for i in archive if i["StudyInstanceUID"] == study} - {""}
         attributes = attributes_of(instance | {"ModalitiesInStudy": sorted(modalities)})
-        if matches_all(attributes, [(match.path, match.condition) for match in query.matches]):
+        if matches_all(attributes, [(match.path, match.condition) for match in query.matches]) and all(
+            matches_combined(attributes, m.date_tag, m.time_tag, m.dates, m.times, m.offset_minutes)
+            for m in query.moments
+        ):
             found.add(attributes[UNIQUE_KEYS[query.level]]["Value"][0])
     return found
 

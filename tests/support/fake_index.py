@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,9 @@ class MemoryIndex:
         for row in self.rows[query.offset : query.offset + query.limit]:
             if row.tenant_id == tenant_id and row.is_current:
                 yield orjson.loads(row.json)
+
+    async def search_batches(self, tenant_id: int, query: Query) -> AsyncGenerator[list[DicomJson]]:
+        yield [found async for found in self.search(tenant_id, query)]
 
     async def count(self, tenant_id: int, query: Query) -> int:
         return sum(row.tenant_id == tenant_id and row.is_current for row in self.rows)

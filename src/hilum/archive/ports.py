@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -43,6 +43,10 @@ class InstanceIndex(Protocol):
 
     def search(self, tenant_id: int, query: Query) -> AsyncIterator[DicomJson]:
         """Yield the matching entities as DICOM JSON, in the query's order, from a cursor (flat memory)."""
+        ...
+
+    def search_batches(self, tenant_id: int, query: Query) -> AsyncGenerator[list[DicomJson]]:
+        """Yield the same in lists of at most `limits.FIND_BATCH_RESULTS`; closing the iterator ends the search."""
         ...
 
     async def count(self, tenant_id: int, query: Query) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from hilum.dicom.matching import Condition
+from hilum.dicom.matching import Condition, Range
 from hilum.kernel.limits import DEFAULT_QUERY_RESULTS
 
 
@@ -35,6 +35,21 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class MomentMatch:
+    """A date and a time matched as the one moment they are: two ranges of the same form, whose ends belong together.
+
+    `offset_minutes` says in which zone the ends are meant; an entity whose own offset is known is compared in it.
+    Reference: PS3.4 §C.2.2.2.5.4
+    """
+
+    date_tag: str
+    time_tag: str
+    dates: Range
+    times: Range
+    offset_minutes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SortKey:
     """One sort criterion."""
 
@@ -47,8 +62,9 @@ class Query:
     """A question to the index.
 
     `include` names further attributes to return; None asks for all the index holds. `ancestors` adds the attributes
-    of the levels above (as QIDO-RS wants when the URL does not fix them). Matches on attributes of higher levels are
-    allowed at any level (relational query). Empty `sort` means newest study first; ties by UID make pages stable.
+    of the levels above (as QIDO-RS wants when the URL does not fix them); without `has_defaults` nothing is returned
+    but what `include` names. Matches on attributes of higher levels are allowed at any level (relational query). Empty
+    `sort` means newest study first; ties by UID make pages stable.
     """
 
     level: Level
@@ -58,6 +74,8 @@ class Query:
     sort: tuple[SortKey, ...] = ()
     limit: int = DEFAULT_QUERY_RESULTS
     offset: int = 0
+    moments: tuple[MomentMatch, ...] = ()
+    has_defaults: bool = True
 
 
 @dataclass(frozen=True, slots=True)

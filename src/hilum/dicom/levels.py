@@ -170,6 +170,25 @@ REQUIRED_MATCHING_KEYS: Final = (
 )
 """Paths every origin server matches, indexed by level. Reference: PS3.18 Table 10.6.1-5, PS3.4 §C.6.1.1."""
 
+DATE_TIME_PAIRS: Final = dict(
+    zip(
+        _tags(
+            """
+            StudyDate SeriesDate PerformedProcedureStepStartDate PerformedProcedureStepEndDate AcquisitionDate
+            ContentDate InstanceCreationDate PatientBirthDate
+            """
+        ),
+        _tags(
+            """
+            StudyTime SeriesTime PerformedProcedureStepStartTime PerformedProcedureStepEndTime AcquisitionTime
+            ContentTime InstanceCreationTime PatientBirthTime
+            """
+        ),
+        strict=True,
+    )
+)
+"""Dates and the times that belong to them, which together are moments. Reference: PS3.4 §C.2.2.2.5.4."""
+
 UNIQUE_KEYS: Final = _tags("PatientID StudyInstanceUID SeriesInstanceUID SOPInstanceUID")
 """The unique key of each level. Reference: PS3.4 §C.6.1.1."""
 

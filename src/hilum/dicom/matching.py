@@ -7,8 +7,9 @@ Searches run as SQL; property tests hold them to what stands here. Queries are b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from hilum.dicom.conditions import (
     NUMERIC_VRS,
@@ -24,7 +25,7 @@ from hilum.dicom.conditions import (
     parse_condition,
 )
 from hilum.dicom.names import name_groups, name_pattern_forms, normalise_name
-from hilum.dicom.temporal import Interval, combined_interval, temporal_interval
+from hilum.dicom.temporal import Interval, combined_interval, temporal_interval, utc_offset_minutes
 
 __all__ = [
     "AnyOf",
@@ -44,6 +45,8 @@ __all__ = [
     "parse_condition",
     "value_matches",
 ]
+
+_TIMEZONE_OFFSET: Final = "00080201"
 
 JsonDataset: TypeAlias = Mapping[str, Mapping[str, Any]]
 """One data set of the DICOM JSON Model: tag of eight upper-case hexadecimal digits to `vr` and `Value`."""
@@ -96,18 +99,37 @@ def matches_all(attributes: JsonDataset, keys: Iterable[tuple[Sequence[str], Con
     )
 
 
-def matches_combined(attributes: JsonDataset, date_tag: str, time_tag: str, dates: Range, times: Range) -> bool:
+def matches_combined(
+    attributes: JsonDataset,
+    date_tag: str,
+    time_tag: str,
+    dates: Range,
+    times: Range,
+    offset_minutes: int | None = None,
+) -> bool:
     """Return whether date and time of the data set, taken as one moment, lie in a combined range.
 
     The ends of both ranges belong together: from `dates.low` at `times.low` to `dates.high` at `times.high`.
     A data set without a time matches if any moment of its day lies in the range.
 
+    Args:
+        attributes: the data set in the DICOM JSON Model.
+        date_tag: the date.
+        time_tag: the time that belongs to it.
+        dates: a range of the same form as `times`.
+        times: the times of the ends of `dates`.
+        offset_minutes: the ends are meant in this zone; a data set that tells its own is compared in it.
+
     Reference: PS3.4 §C.2.2.2.5.4
     """
-    date, time = (next(iter(attributes.get(tag, {}).get("Value", ())), None) for tag in (date_tag, time_tag))
-    moment = combined_interval(str(date), None if time is None else str(time)) if date is not None else None
+    date, time = _readable(attributes, date_tag, "DA"), _readable(attributes, time_tag, "TM")
+    moment = combined_interval(date, time) if date is not None else None
     if moment is None:
         return False
+    if offset_minutes is not None and time is not None:
+        own = utc_offset_minutes(_first_text(attributes, _TIMEZONE_OFFSET))
+        shift = timedelta(minutes=0 if own is None else offset_minutes - own)
+        moment = (moment[0] + shift, moment[1] + shift)
     if dates.low is not None:
         low = combined_interval(dates.low, times.low)
         if low is None or moment[1] < low[0] or (time is not None and moment[0] < low[0]):
@@ -117,6 +139,15 @@ def matches_combined(attributes: JsonDataset, date_tag: str, time_tag: str, date
         if high is None or moment[0] > high[1]:
             return False
     return True
+
+
+def _readable(attributes: JsonDataset, tag: str, vr: str) -> str | None:
+    values = attributes.get(tag, {}).get("Value", ())
+    return next((str(v) for v in values if v is not None and temporal_interval(vr, str(v)) is not None), None)
+
+
+def _first_text(attributes: JsonDataset, tag: str) -> str:
+    return next((str(v) for v in attributes.get(tag, {}).get("Value", ()) if v is not None), "")
 
 
 def value_matches(vr: str, value: object, condition: Condition) -> bool:

@@ -15,6 +15,7 @@ _TIME: Final = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d{1,6}))?)?)?"
 _DATE_TIME: Final = re.compile(
     r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?", re.ASCII
 )
+_OFFSET: Final = re.compile(r"([+-])(\d{2})(\d{2})", re.ASCII)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -57,6 +58,36 @@ def combined_interval(date: str, time: str | None) -> Interval | None:
     return hours[0] + start, hours[1] + start
 
 
+def utc_offset_minutes(text: str) -> int | None:
+    """Return how far a zone such as "+0530" is ahead of UTC, None if the text is none.
+
+    Reference: PS3.3 §C.12.1.1.8, PS3.5 §6.2
+    """
+    match = _OFFSET.fullmatch(text.strip(" \0"))
+    if match is None:
+        return None
+    minutes = (int(match[2]) * 60 + int(match[3])) * (-1 if match[1] == "-" else 1)
+    return minutes if int(match[3]) < 60 and -12 * 60 <= minutes <= 14 * 60 else None
+
+
+def moved_moment(date: str, time: str, minutes: int) -> tuple[str, str] | None:
+    """Return a date and a time moved by some minutes, in the precision they have; None if they are unreadable.
+
+    A time of hours alone is moved by whole hours only.
+    """
+    moment = combined_interval(date, time)
+    if moment is None or _TIME.fullmatch(time.strip(" \0")) is None:
+        return None
+    digits = time.strip(" \0").replace(":", "")
+    if len(digits) < 4 and minutes % 60:
+        return None
+    try:
+        moved = moment[0] + timedelta(minutes=minutes)
+    except OverflowError:
+        return None
+    return f"{moved:%Y%m%d}".rjust(8, "0"), f"{moved:%H%M%S.%f}"[: len(digits)]
+
+
 def _date_interval(value: str) -> Interval | None:
     match = _DATE.fullmatch(value)
     if match is None:
@@ -72,11 +103,10 @@ def _date_time_interval(value: str) -> Interval | None:
     interval = _interval(parts)
     if offset is None:
         return interval
-    hours, minutes = int(offset[1:3]), int(offset[3:5])
-    shift = timedelta(hours=hours, minutes=minutes) * (-1 if offset[0] == "-" else 1)
-    if minutes > 59 or not timedelta(hours=-12) <= shift <= timedelta(hours=14):
+    shift = utc_offset_minutes(offset)
+    if shift is None:
         return None
-    zone = timezone(shift)
+    zone = timezone(timedelta(minutes=shift))
     return interval[0].replace(tzinfo=zone).astimezone(UTC), interval[1].replace(tzinfo=zone).astimezone(UTC)
 
 

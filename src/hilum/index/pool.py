@@ -95,8 +95,9 @@ class TenantPool:
                 try:
                     yield slot.connection
                     is_sound = True
-                except (asyncpg.PostgresError, HilumError):
-                    # The server answered in order; a connection it ended says so itself.
+                except (asyncpg.PostgresError, HilumError, GeneratorExit):
+                    # The server answered in order, or nothing was asked of it just then; a connection it ended says
+                    # so itself.
                     is_sound = True
                     raise
                 finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Final
 
 import asyncpg
@@ -99,6 +99,10 @@ class PostgresIndex:
     def search(self, tenant_id: int, query: Query) -> AsyncIterator[DicomJson]:
         """Yield the matching entities as DICOM JSON, in the query's order."""
         return self._search.search(tenant_id, query)
+
+    def search_batches(self, tenant_id: int, query: Query) -> AsyncGenerator[list[DicomJson]]:
+        """Yield the matching entities in lists, in the query's order."""
+        return self._search.batches(tenant_id, query)
 
     async def count(self, tenant_id: int, query: Query) -> int:
         """Return how many entities match, whatever limit and offset say."""

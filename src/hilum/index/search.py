@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, Final
 
 from sqlalchemy import Select
@@ -13,7 +14,8 @@ from hilum.archive.query import Query
 from hilum.index.pool import TenantPool
 from hilum.index.search_answers import Answer
 from hilum.index.search_conditions import is_supported
-from hilum.index.search_statement import SearchStatement
+from hilum.index.search_statement import SearchStatement, is_moment_supported
+from hilum.kernel.limits import FIND_BATCH_RESULTS
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
 # Up to this many rows come in one answer of the server; more come by a cursor, which takes a transaction.
@@ -34,20 +36,32 @@ class Search:
             LimitExceeded: the query takes too long.
             Unsupported: the index cannot sort by an attribute the query names.
         """
+        async with aclosing(self.batches(tenant_id, query)) as batches:
+            async for batch in batches:
+                for found in batch:
+                    yield found
+
+    async def batches(self, tenant_id: int, query: Query) -> AsyncGenerator[list[DicomJson]]:
+        """Yield the same in lists; before the last one the connection is given back.
+
+        Raises:
+            Unavailable, LimitExceeded, Unsupported: as `search`.
+        """
         if query.limit <= 0:
             return
         answer = Answer(query)
         statement = SearchStatement(tenant_id, query)
         sql, parameters = compiled_sql(statement.with_counts(statement.page(answer.columns()), answer.computed))
         async with self._pool.use(tenant_id) as connection:
-            if query.limit > _ONE_FETCH:
-                async with connection.transaction():
-                    async for record in connection.cursor(sql, *parameters, prefetch=_ONE_FETCH):
-                        yield answer.build(record)
-                return
-            records = await connection.fetch(sql, *parameters)
-        for record in records:
-            yield answer.build(record)
+            if query.limit <= _ONE_FETCH:
+                records = await connection.fetch(sql, *parameters)
+            else:
+                async with connection.transaction(readonly=True):
+                    cursor = await connection.cursor(sql, *parameters)
+                    while len(records := await cursor.fetch(FIND_BATCH_RESULTS)) == FIND_BATCH_RESULTS:
+                        yield [answer.build(record) for record in records]
+        for start in range(0, len(records), FIND_BATCH_RESULTS):
+            yield [answer.build(record) for record in records[start : start + FIND_BATCH_RESULTS]]
 
     async def count(self, tenant_id: int, query: Query) -> int:
         """Return how many entities match, whatever limit and offset say."""
@@ -57,7 +71,8 @@ class Search:
 
     def unsupported_matches(self, query: Query) -> list[str]:
         """Return the dotted tag paths of matching keys this index cannot match."""
-        return [".".join(match.path) for match in query.matches if not is_supported(match)]
+        paths = [".".join(match.path) for match in query.matches if not is_supported(match)]
+        return paths + [moment.date_tag for moment in query.moments if not is_moment_supported(moment)]
 
 
 def compiled_sql(statement: Select[Any]) -> tuple[str, list[Any]]:

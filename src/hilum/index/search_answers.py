@@ -48,18 +48,21 @@ class Answer:
         levels = {query.level, *query.ancestors}
         asked: set[str] = set()
         empty: set[str] = set()
-        for level in levels:
-            asked.update(DEFAULT_RESPONSES[level])
-            empty.update(_ALWAYS[level] & set(DEFAULT_RESPONSES[level]))
-        asked.update(UNIQUE_KEYS[level] for level in Level if Level.STUDY <= level <= query.level)
-        asked.update(match.path[0] for match in query.matches)
+        matched: set[str] = set()
+        if query.has_defaults:
+            for level in levels:
+                asked.update(DEFAULT_RESPONSES[level])
+                empty.update(_ALWAYS[level] & set(DEFAULT_RESPONSES[level]))
+            asked.update(UNIQUE_KEYS[level] for level in Level if Level.STUDY <= level <= query.level)
+            matched = {match.path[0] for match in query.matches}
+            asked |= matched
         included = frozenset(path[0] for path in query.include or ())
         self._has_all = query.include is None
         # Of what lies below its level an answer has nothing to say.
         self._asked = frozenset(
             tag for tag in (asked | included) - _DOORS_OWN if level_of(tag) <= query.level or tag in _OF_ANY_LEVEL
         )
-        self._empty = frozenset(empty | included | {m.path[0] for m in query.matches}) & self._asked - _COMPUTED
+        self._empty = frozenset(empty | included | matched) & self._asked - _COMPUTED
         self._levels = [
             level
             for level in Level

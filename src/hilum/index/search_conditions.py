@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, Date, FromClause, Time, and_, bindparam, false, or_, true
 
-from hilum.archive.query import AttributePath, Level, Match
+from hilum.archive.query import AttributePath, Level, Match, MomentMatch
 from hilum.dicom.levels import level_of
 from hilum.dicom.matching import AnyOf, Condition, Fuzzy, Range, Single, UidList, Universal, Wildcard, normalise_name
 from hilum.dicom.names import name_pattern_forms
@@ -19,6 +20,7 @@ from hilum.index.search_terms import (
     like_clause,
     like_escaped,
     like_pattern,
+    moment_terms_clause,
     name_clause,
     terms_clause,
     text_value,
@@ -54,6 +56,9 @@ _NAME_SEARCH_COLUMNS: Final = {
     tags.REFERRING_PHYSICIAN_NAME: "referring_physician_name_search",
 }
 _NAME_COLUMNS: Final = ("name_alphabetic", "name_ideographic", "name_phonetic")
+
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 # What is worked out from descendants, and matched there.
 COLLECTED: Final = {
@@ -111,6 +116,21 @@ def row_clause(row: FromClause, matches: Sequence[Match]) -> Clause:
     if by_terms:
         clauses.append(terms_clause(row.c.terms, by_terms))
     return and_(*clauses) if clauses else true()
+
+
+def moment_clause(row: FromClause, moment: MomentMatch) -> Clause:
+    """Return the condition that one row satisfies a combined date and time range, as `matches_combined` has it."""
+    clauses = [moment_terms_clause(row.c.terms, moment)]
+    column = _DATE_COLUMNS.get(moment.date_tag)
+    if column is not None:
+        # What the column's index can find; a zone moves a moment to another day.
+        margin = timedelta(days=0 if moment.offset_minutes is None else 2)
+        for date, is_low in ((moment.dates.low, True), (moment.dates.high, False)):
+            interval = temporal_interval("DA", date) if date else None
+            if interval is not None and _EARLIEST + margin < interval[0] < _LATEST - margin:
+                bound = bindparam(None, (interval[0] - margin if is_low else interval[0] + margin).date(), Date)
+                clauses.append(row.c[column] >= bound if is_low else row.c[column] <= bound)
+    return and_(*clauses)
 
 
 def _typed_clause(row: FromClause, tag: str, condition: Condition) -> Clause:

@@ -9,11 +9,19 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, false, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
-from hilum.archive.query import Level, Match, Query, SortKey
+from hilum.archive.query import Level, Match, MomentMatch, Query, SortKey
 from hilum.dicom.levels import level_of
 from hilum.dicom.matching import value_matches
 from hilum.index import tags
-from hilum.index.search_conditions import COLLECTED, TYPED_COLUMNS, is_supported, match_level, row_clause, text_clause
+from hilum.index.search_conditions import (
+    COLLECTED,
+    TYPED_COLUMNS,
+    is_supported,
+    match_level,
+    moment_clause,
+    row_clause,
+    text_clause,
+)
 from hilum.index.search_terms import Clause, text_value
 from hilum.index.tables import (
     INSTANCE_TABLE,
@@ -56,6 +64,10 @@ class SearchStatement:
                 self._constant.append(match)
             else:
                 self._by_level[match_level(match.path)].append(match)
+        self._moments: dict[Level, list[MomentMatch]] = {level: [] for level in Level}
+        for moment in self.query.moments:
+            if is_moment_supported(moment):
+                self._moments[match_level((moment.date_tag,))].append(moment)
 
     def count(self) -> Select[Any]:
         """Return the statement that counts what matches."""
@@ -90,16 +102,20 @@ class SearchStatement:
     def _where(self) -> Clause:
         level = self.query.level
         clauses: list[Clause] = [LEVEL_TABLES[level].c.tenant_id == self.tenant_id]
-        clauses += [row_clause(LEVEL_TABLES[at], self._by_level[at]) for at in self._levels() if self._by_level[at]]
+        clauses += self._row_clauses(self._levels())
         if level >= Level.STUDY:
             clauses += [_collected_clause(match) for match in self._collected]
         clauses += [self._constant_clause(match) for match in self._constant]
-        below = [at for at in Level if at > level and (self._by_level[at] or (at is Level.STUDY and self._collected))]
+        below = [
+            at
+            for at in Level
+            if at > level and (self._by_level[at] or self._moments[at] or (at is Level.STUDY and self._collected))
+        ]
         if below:
             chain = [at for at in Level if level < at <= below[-1]]
             first = LEVEL_TABLES[chain[0]]
             link = LEVEL_KEYS[level]
-            inner = [row_clause(LEVEL_TABLES[at], self._by_level[at]) for at in chain if self._by_level[at]]
+            inner = self._row_clauses(chain)
             if level < Level.STUDY:
                 inner += [_collected_clause(match) for match in self._collected]
             clauses.append(
@@ -115,6 +131,10 @@ class SearchStatement:
                 )
             )
         return and_(*clauses)
+
+    def _row_clauses(self, levels: Sequence[Level]) -> list[Clause]:
+        clauses = [row_clause(LEVEL_TABLES[at], self._by_level[at]) for at in levels if self._by_level[at]]
+        return clauses + [moment_clause(LEVEL_TABLES[at], moment) for at in levels for moment in self._moments[at]]
 
     def _constant_clause(self, match: Match) -> Clause:
         return true() if value_matches("CS", _ONLINE, match.condition) else false()
@@ -155,6 +175,12 @@ class SearchStatement:
         if key.tag in (tags.STUDY_DATE, tags.STUDY_TIME):
             return expression, "DESC NULLS LAST" if key.descending else "ASC NULLS FIRST"
         return expression, "DESC" if key.descending else "ASC"
+
+
+def is_moment_supported(moment: MomentMatch) -> bool:
+    """Return whether the index can match a date and a time as one moment."""
+    keys = [Match((tag,), moment.dates) for tag in (moment.date_tag, moment.time_tag)]
+    return all(map(is_supported, keys)) and len({match_level(key.path) for key in keys}) == 1
 
 
 # Attribute to the level it describes, the level of the descendants it is worked out from, and the column it lists; it

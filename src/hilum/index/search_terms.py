@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnClause,
     ColumnElement,
     Integer,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.elements import TableValuedColumn
 
-from hilum.archive.query import AttributePath
+from hilum.archive.query import AttributePath, MomentMatch
 from hilum.dicom.conditions import TEMPORAL_VRS
 from hilum.dicom.matching import (
     AnyOf,
@@ -42,10 +43,14 @@ from hilum.dicom.matching import (
     normalise_name,
 )
 from hilum.dicom.names import name_pattern_forms
-from hilum.dicom.temporal import temporal_interval
+from hilum.dicom.temporal import combined_interval, temporal_interval
+from hilum.index.tags import TIMEZONE_OFFSET_FROM_UTC
 from hilum.index.terms import clean, microseconds
 
 Clause: TypeAlias = ColumnElement[bool]
+
+_MINUTE: Final = 60_000_000
+_DAY: Final = 86_400_000_000
 
 
 def terms_clause(terms: ColumnElement[Any], keys: Sequence[tuple[AttributePath, Condition]]) -> Clause:
@@ -123,6 +128,48 @@ def _in_range(value: ColumnElement[Any], vr: str, condition: Range) -> Clause:
     if high is not None:
         clauses.append(found <= bindparam(None, microseconds(high[1]), BigInteger))
     return and_(*clauses)
+
+
+def moment_terms_clause(terms: ColumnElement[Any], moment: MomentMatch) -> Clause:
+    """Return the condition that date and time of a tree of terms, as one moment, lie in a combined range.
+
+    A date without a time is the whole of its day, in whatever zone.
+    """
+    date = _first_microseconds(terms, moment.date_tag, "DA")
+    time = _first_microseconds(terms, moment.time_tag, "TM")
+    first = date + func.coalesce(time, literal_column("0"))
+    if moment.offset_minutes is not None:
+        first += case(
+            (
+                time.is_not(None),
+                func.coalesce((moment.offset_minutes - _offset_minutes(terms)) * _MINUTE, literal_column("0")),
+            ),
+            else_=0,
+        )
+    last = first + case((time.is_(None), _DAY - 1), else_=0)
+    clauses: list[Clause] = [date.is_not(None)]
+    if moment.dates.low is not None:
+        low = combined_interval(moment.dates.low, moment.times.low)
+        clauses.append(false() if low is None else last >= bindparam(None, microseconds(low[0]), BigInteger))
+    if moment.dates.high is not None:
+        high = combined_interval(moment.dates.high, moment.times.high)
+        clauses.append(false() if high is None else first <= bindparam(None, microseconds(high[1]), BigInteger))
+    return and_(*clauses)
+
+
+def _first_microseconds(terms: ColumnElement[Any], tag: str, vr: str) -> ColumnElement[int]:
+    values = terms.op("->", return_type=JSONB())(text_value(tag))
+    return _microseconds(values.op("->", return_type=JSONB())(literal_column("0")), vr)
+
+
+def _offset_minutes(terms: ColumnElement[Any]) -> ColumnElement[int]:
+    """Return how far the zone a data set names is ahead of UTC; NULL when it names none."""
+    values = terms.op("->", return_type=JSONB())(text_value(TIMEZONE_OFFSET_FROM_UTC))
+    text: ColumnElement[str] = values.op("->>", return_type=String())(literal_column("0"))
+    sign, hours, minutes = (func.substr(text, *span, type_=String()) for span in ((1, 1), (2, 2), (4, 2)))
+    ahead = case((sign == "-", -1), else_=1) * (cast(hours, BigInteger) * 60 + cast(minutes, BigInteger))
+    is_offset = text.op("~", return_type=Boolean())(text_value(r"^[+-]\d\d[0-5]\d$"))
+    return case((is_offset, case((ahead.between(-12 * 60, 14 * 60), ahead))))
 
 
 def _name(value: ColumnElement[Any], text: str, *, is_literal: bool) -> Clause:
