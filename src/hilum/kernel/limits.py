@@ -66,6 +66,9 @@ RESPONSE_TIMEOUT_S = 120.0
 # As retrieve SCU: how long a remote may send nothing while it looks for and sends what was asked for: some fetch it
 # from tape first. DCMTK and dcm4che: unlimited; Orthanc 10 s.
 RETRIEVE_SILENCE_S = 1800.0
+# Series of a study whose first instance is looked at before the study is retrieved by C-GET; each takes a query. With
+# more, the commonest SOP classes are proposed instead.
+MAX_SURVEYED_SERIES = 30
 # How long a remote may take for its final response after C-CANCEL, in which it may finish one instance.
 CANCEL_TIMEOUT_S = 30.0
 # Responses of one request that wait to be taken, before the peer is slowed down.
@@ -162,10 +165,21 @@ MAX_JOBS_PER_WORKER = 8
 JOB_CONNECTIONS = 2
 # A job whose workers were lost this often has probably brought them down.
 MAX_JOB_LOSSES = 5
+# A lane whose peer does not answer is tried again after this at the latest.
+MAX_LANE_REST_S = 60.0
 # How long jobs are remembered that went well, and that did not; how many are forgotten in one statement.
 JOB_HISTORY_S = 24 * 3600.0
 FAILED_JOB_HISTORY_S = 30 * 24 * 3600.0
 MAX_JOBS_FORGOTTEN = 1_000
+# Instances a forwarding job has under way at a time: as many may be sent twice when a worker is killed.
+FORWARD_BATCH = 50
+# How often an instance is sent to a destination that answers others, but not this one or that it is out of resources.
+MAX_FORWARD_ATTEMPTS = 8
+# Destinations and patterns of one rule, and rules of one tenant: each is looked at for each instance.
+MAX_RULE_VALUES = 100
+MAX_FORWARD_RULES = 500
+# How long a study may have to be quiet before it counts as stable.
+MAX_STABLE_S = 7 * 24 * 3600.0
 # Rows of the outbox handed on at a time, and how often it is looked at.
 OUTBOX_BATCH = 500
 OUTBOX_INTERVAL_S = 0.5
