@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from hilum.kernel.errors import Unavailable
+
 JobValue: TypeAlias = str | int | float | bool | list["JobValue"] | dict[str, "JobValue"] | None
 """What a payload is made of: JSON. Identifiers, never values of patient attributes."""
 
@@ -79,6 +81,10 @@ class Again:
     """A handler's answer: all is well, and the job is to run again after this time; its attempts count anew."""
 
     delay_s: float
+
+
+class LaneUnavailable(Unavailable):
+    """What all jobs of the lane need does not answer: the whole lane rests a while, longer each time."""
 
 
 JobHandler: TypeAlias = Callable[[Job], Awaitable[Again | None]]
@@ -193,7 +199,7 @@ class JobLeases(Protocol):
     ) -> bool:
         """Let the job wait for its next try, its attempts counted as said; False when the lease was lost.
 
-        With `lane_rest_s` nothing of its lane begins for so long.
+        With `lane_rest_s` nothing of its lane begins for so long, twice as long each time in a row.
         """
         ...
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 class RetryRule:
     """How often and when: delays grow from the first to the longest, each up to `jitter` shorter than it might be.
 
-    `attempts` None is for work that must not be lost, whatever time a peer takes to come back. With `rests_lane` the
-    whole lane rests for the delay: its other jobs need the same peer and would fail as well.
+    `attempts` None is for work that must not be lost, whatever time a peer takes to come back.
     """
 
     attempts: int | None = 5
@@ -18,7 +17,6 @@ class RetryRule:
     factor: float = 2.0
     longest_delay_s: float = 300.0
     jitter: float = 0.3
-    rests_lane: bool = False
 
     def delay_s(self, attempt: int, chance: float) -> float | None:
         """Return how long to wait after this many attempts, or None when that was the last one.

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from hilum.archive.jobs import Again, Job, JobHandler, JobLeases, JobState
+from hilum.archive.jobs import Again, Job, JobHandler, JobLeases, JobState, LaneUnavailable
 from hilum.jobs.catalogue import Catalogue
 from hilum.kernel.clock import Clock
 from hilum.kernel.errors import HilumError
@@ -303,10 +303,13 @@ class JobWorker:
         )  # fmt: skip
         if delay_s is None:
             return "failed", lambda: self._leases.finish(job, JobState.FAILED, code, words)
-        rest_s = delay_s if rule.rests_lane else 0.0
-        return "retried", lambda: self._leases.put_back(
-            job, delay_s, attempt=job.attempt, error_code=code, error=words, lane_rest_s=rest_s
-        )
+        if isinstance(error, LaneUnavailable):
+            # The job is as good as any other of its lane to find out whether there is an answer again.
+            rest_s = rule.delay_s(1, random.random()) or 0.0
+            return "retried", lambda: self._leases.put_back(
+                job, 0.0, attempt=job.attempt, error_code=code, error=words, lane_rest_s=rest_s
+            )
+        return "retried", lambda: self._leases.put_back(job, delay_s, attempt=job.attempt, error_code=code, error=words)
 
 
 async def _handle(handler: JobHandler, job: Job) -> Again | None:

@@ -52,7 +52,7 @@ WHERE tenant_id = $1 AND job_id IN (
 """
 _RETRY_WAITING: Final = "UPDATE job SET run_at = now() WHERE tenant_id = $1 AND state = 'queued' AND run_at > now() {}"
 _END_REST: Final = """
-UPDATE job_lane SET rests_until = NULL WHERE tenant_id = $1 AND rests_until IS NOT NULL
+UPDATE job_lane SET rests_until = NULL, failures = 0 WHERE tenant_id = $1 AND rests_until IS NOT NULL
     AND lane IN (SELECT lane FROM job WHERE tenant_id = $1 AND state = 'queued' {})
 """
 _SET_LANE: Final = """

@@ -17,6 +17,7 @@ from hilum.kernel.limits import (
     JOB_HISTORY_S,
     MAX_JOB_LOSSES,
     MAX_JOBS_FORGOTTEN,
+    MAX_LANE_REST_S,
 )
 from hilum.queue.connections import Connection, Connections
 from hilum.queue.rows import COLUMNS, job_of
@@ -65,11 +66,13 @@ UPDATE job SET state = $4, wanted = NULL, leased_until = NULL, finished_at = now
 WHERE {_MINE}
 """
 _LANE_IS_WELL: Final = """
-UPDATE job_lane SET rests_until = NULL, error = NULL
+UPDATE job_lane SET rests_until = NULL, failures = 0, error = NULL
 WHERE tenant_id = $1 AND lane = $2 AND (rests_until IS NOT NULL OR error IS NOT NULL)
 """
 _REST: Final = """
-UPDATE job_lane SET rests_until = now() + make_interval(secs => $3), error = $4 WHERE tenant_id = $1 AND lane = $2
+UPDATE job_lane SET failures = failures + 1, error = $4,
+    rests_until = now() + make_interval(secs => least($3 * 2 ^ least(failures, 16), $5))
+WHERE tenant_id = $1 AND lane = $2 AND (rests_until IS NULL OR rests_until <= now())
 """
 # $4 state, $5 delay, $6 attempt, $7 and $8 error, $9 losses.
 _PUT_BACK: Final = f"""
@@ -150,7 +153,7 @@ class PostgresLeases:
         is_mine = await self._return(job, JobState.QUEUED, delay_s, attempt, error_code, error)
         if is_mine and lane_rest_s > 0:
             async with self._connections.use(None) as connection:
-                await connection.execute(_REST, job.tenant_id, job.lane, lane_rest_s, error)
+                await connection.execute(_REST, job.tenant_id, job.lane, lane_rest_s, error, MAX_LANE_REST_S)
         return is_mine
 
     async def sweep(self) -> int:

@@ -17,6 +17,7 @@ CREATE TABLE job_lane (
     concurrency integer NOT NULL DEFAULT 4 CHECK (concurrency > 0),
     is_held boolean NOT NULL DEFAULT false,
     rests_until timestamptz,
+    failures integer NOT NULL DEFAULT 0,
     error text,
     PRIMARY KEY (lane, tenant_id)
 );
