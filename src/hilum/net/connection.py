@@ -167,11 +167,18 @@ class Connection(asyncio.BufferedProtocol):
         self.received_bytes += nbytes
         self.core.receive_data(self._buffer.view[:nbytes], self._last_received)
         self._pump()
-        if nbytes < PROMPT_ACKNOWLEDGEMENT_BYTES and not self._closing and self.user.patience() is not Patience.WORKING:
+        if nbytes < PROMPT_ACKNOWLEDGEMENT_BYTES and not self._closing and self._is_more_expected():
             self._acknowledge_at_once()
         if self._waiting is not None:
             # What is unread stays in the core as views, and the one who waits may hold some too.
             self._buffer.give_away()
+
+    def _is_more_expected(self) -> bool:
+        """Return whether the peer has to send more before this side does, whose data would carry the acknowledgement.
+
+        The responses to our own requests come in two pieces too.
+        """
+        return self.user.patience() is not Patience.WORKING or self.core.is_mid_pdu
 
     def _acknowledge_at_once(self) -> None:
         """Let a peer go on that has Nagle's algorithm on and a short piece to send: it waits for our acknowledgement,

@@ -123,6 +123,11 @@ class AssociationCore:
 
     # --- from the connection -----------------------------------------------------------------------------------
 
+    @property
+    def is_mid_pdu(self) -> bool:
+        """Whether the peer has sent the beginning of a PDU and not its end; of use once no event is waiting."""
+        return self._inbox.is_partial
+
     def receive_data(self, data: Buffer, now: float) -> None:
         """Take received bytes over.
 

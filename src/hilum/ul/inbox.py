@@ -29,6 +29,11 @@ class Inbox:
         self._to_skip = 0
         self._closed = False
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether a PDU has begun that is not all here, once `header` or `body` has said so."""
+        return self._header is not None or bool(self._partial)
+
     def feed(self, data: Buffer) -> None:
         """Take received bytes over; they must not be changed while some of them are unread or handed out."""
         if self._closed or not len(data):
