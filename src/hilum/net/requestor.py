@@ -30,7 +30,8 @@ async def open_association(
     """Return an association the peer has accepted; whether it accepted any context stands in its `contexts`.
 
     Raises:
-        Unavailable: nobody listens there, the peer does not answer in time or rejects for the moment.
+        Unavailable: nobody listens there, TLS does not come about, the peer does not answer in time or rejects for the
+            moment.
         Forbidden: the peer rejects for good; the fact `reason` says why.
         RemoteProtocolError: what answers there is no DICOM application, or breaks the protocol.
 
@@ -47,7 +48,14 @@ async def open_association(
             )
     except TimeoutError as error:
         raise Unavailable(f"{where} does not answer", code="connect", host=host, port=port) from error
-    except (OSError, ssl.SSLError) as error:
+    except ssl.SSLCertVerificationError as error:
+        why = getattr(error, "verify_message", "") or error.args[-1]
+        raise Unavailable(
+            f"the certificate of {where} is not believed: {why}", code="tls-certificate", host=host, port=port
+        ) from error
+    except ssl.SSLError as error:
+        raise Unavailable(f"no TLS with {where}: {error.reason or error}", code="tls", host=host, port=port) from error
+    except OSError as error:
         raise Unavailable(f"cannot connect to {where}", code="connect", host=host, port=port) from error
     try:
         async with asyncio.timeout(ASSOCIATE_TIMEOUT_S):
