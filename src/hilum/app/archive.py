@@ -12,13 +12,16 @@ from hilum.app.settings import Settings
 from hilum.archive.model import DuplicatePolicy, Tenant
 from hilum.archive.ports import Accounts, InstanceIndex
 from hilum.archive.sending import InstanceSender
+from hilum.dicom.commitment import CommitmentMessage
 from hilum.index.address import DatabaseAddress
 from hilum.index.postgres import open_index
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.ids import new_blob_name
 from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
+from hilum.scu.commitment import RemoteCommitment
 from hilum.scu.remote import dialer
 from hilum.scu.sender import RemoteSender
+from hilum.services.commitment import CommitmentService
 from hilum.services.identity import IdentityService
 from hilum.services.remotes import RemoteService
 from hilum.services.render import RenderService
@@ -41,6 +44,7 @@ class Archive:
     render: RenderService
     remotes: RemoteService
     sender: InstanceSender
+    commitment: CommitmentService
     tenant: Tenant
 
 
@@ -83,6 +87,12 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
         )
         stack.push_async_callback(store.close)
         await store.start()
+        remotes = RemoteService(index.remotes, index.notices)
+
+        async def hear(tenant_id: int, remote_ae_title: str, answer: CommitmentMessage) -> None:
+            await commitment.hear(tenant_id, remote_ae_title, answer)
+
+        commitment = CommitmentService(index.commitments, blobs, remotes, RemoteCommitment(dialer(), hear))
         yield Archive(
             index=index,
             accounts=index.accounts,
@@ -91,8 +101,9 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             retrieve=retrieve,
             search=SearchService(index),
             render=render,
-            remotes=RemoteService(index.remotes, index.notices),
+            remotes=remotes,
             sender=RemoteSender(retrieve, dialer()),
+            commitment=commitment,
             tenant=await index.accounts.default_tenant(),
         )
 

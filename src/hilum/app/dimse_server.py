@@ -14,6 +14,7 @@ from hilum.kernel.clock import SystemClock
 from hilum.net.acceptor import Acceptor
 from hilum.net.connection import Timeouts
 from hilum.policies.admission import AllowedCaller, CallerAdmission
+from hilum.scp.commitment import StorageCommitmentService
 from hilum.scp.get import GetService, SubOperationContexts
 from hilum.scp.move import MoveService
 from hilum.scp.negotiation import ScpSettings
@@ -54,6 +55,7 @@ async def start_dimse(
             VerificationService(),
             GetService(archive.retrieve),
             MoveService(archive.retrieve, archive.remotes.find, archive.sender),
+            StorageCommitmentService(archive.commitment),
             StorageService(archive.store, storage),
             SubOperationContexts(storage),
         ],

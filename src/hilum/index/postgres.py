@@ -21,6 +21,7 @@ from hilum.archive.query import InstanceSelection, Query
 from hilum.index import read_sql
 from hilum.index.accounts import PostgresAccounts
 from hilum.index.address import DatabaseAddress
+from hilum.index.commitments import PostgresCommitments
 from hilum.index.ingest import Ingest
 from hilum.index.notices import PostgresNotices
 from hilum.index.pool import TenantPool
@@ -67,6 +68,7 @@ class PostgresIndex:
         self.accounts = PostgresAccounts(self._writing)
         self.worklist = PostgresWorklist(self._writing, self._reading)
         self.procedure_steps = PostgresProcedureSteps(self._writing, self._reading)
+        self.commitments = PostgresCommitments(self._writing)
         self.remotes = PostgresRemotes(self._writing)
         self.workitems = PostgresWorkitems(self._writing, self._reading)
         self.notices = PostgresNotices(address)
