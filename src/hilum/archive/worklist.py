@@ -168,13 +168,18 @@ def asked_for(matches: Iterable[Match], *, limit: int | None = DEFAULT_QUERY_RES
 
 
 def combined_start(matches: Iterable[Match]) -> tuple[Range, Range] | None:
-    """Return the ranges of start date and start time when both are asked for, which then mean one.
+    """Return the ranges of start date and start time when both are asked for, and open at the same ends.
+
+    Then they mean one range of moments; otherwise each is matched by itself.
 
     Reference: PS3.4 Table K.6-1, Scheduled Procedure Step Start Time
     """
     conditions = {match.path: match.condition for match in matches}
     date, time = conditions.get(_START_DATE), conditions.get(_START_TIME)
-    return (date, time) if isinstance(date, Range) and isinstance(time, Range) else None
+    if not isinstance(date, Range) or not isinstance(time, Range):
+        return None
+    is_same_form = (date.low is None) == (time.low is None) and (date.high is None) == (time.high is None)
+    return (date, time) if is_same_form else None
 
 
 def apart_from_start(matches: Iterable[Match]) -> list[Match]:

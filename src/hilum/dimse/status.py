@@ -65,6 +65,22 @@ RESPONSE_LIMIT_REACHED: Final = 0xB001
 ELEMENTS_DISCARDED: Final = 0xB006
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS_WARNING: Final = 0xB007
 CANNOT_UNDERSTAND: Final = 0xC000
+OPTIONAL_ATTRIBUTES_NOT_SUPPORTED: Final = 0x0001
+WORKITEM_CREATED_WITH_MODIFICATIONS: Final = 0xB300
+WORKITEM_ALREADY_CANCELED: Final = 0xB304
+WORKITEM_ALREADY_COMPLETED: Final = 0xB306
+WORKITEM_NO_LONGER_UPDATABLE: Final = 0xC300
+WORKITEM_WRONG_TRANSACTION_UID: Final = 0xC301
+WORKITEM_ALREADY_IN_PROGRESS: Final = 0xC302
+WORKITEM_SCHEDULED_BY_CREATION_ONLY: Final = 0xC303
+WORKITEM_FINAL_STATE_REQUIREMENTS: Final = 0xC304
+NO_SUCH_WORKITEM: Final = 0xC307
+RECEIVING_AE_TITLE_UNKNOWN: Final = 0xC308
+WORKITEM_NOT_CREATED_AS_SCHEDULED: Final = 0xC309
+WORKITEM_NOT_IN_PROGRESS: Final = 0xC310
+WORKITEM_IS_COMPLETED: Final = 0xC311
+PERFORMER_UNREACHABLE: Final = 0xC312
+ACTION_NOT_APPROPRIATE: Final = 0xC314
 CANCEL: Final = 0xFE00
 PENDING: Final = 0xFF00
 PENDING_WITH_UNSUPPORTED_KEYS: Final = 0xFF01
@@ -142,25 +158,25 @@ RETRIEVE: Final[tuple[StatusRow, ...]] = (
 """PS3.4 Table C.4-2 (C-MOVE) and Table C.4-3 (C-GET)."""
 
 PROCEDURE_STEP: Final[tuple[StatusRow, ...]] = (
-    _row(0x0001, _W, "requested optional attributes are not supported"),
-    _row(0xB300, _W, "the UPS was created with modifications"),
+    _row(OPTIONAL_ATTRIBUTES_NOT_SUPPORTED, _W, "requested optional attributes are not supported"),
+    _row(WORKITEM_CREATED_WITH_MODIFICATIONS, _W, "the UPS was created with modifications"),
     _row(0xB301, _W, "deletion lock not granted"),
-    _row(0xB304, _W, "the UPS is already in the requested state of CANCELED"),
+    _row(WORKITEM_ALREADY_CANCELED, _W, "the UPS is already in the requested state of CANCELED"),
     _row(0xB305, _W, "coerced invalid values to valid values"),
-    _row(0xB306, _W, "the UPS is already in the requested state of COMPLETED"),
-    _row(0xC300, _F, "the UPS may no longer be updated"),
-    _row(0xC301, _F, "the correct transaction UID was not provided"),
-    _row(0xC302, _F, "the UPS is already IN PROGRESS"),
-    _row(0xC303, _F, "the UPS may only become SCHEDULED via N-CREATE"),
-    _row(0xC304, _F, "the UPS has not met final state requirements"),
-    _row(0xC307, _F, "specified SOP instance UID does not exist or is not a UPS instance"),
-    _row(0xC308, _F, "receiving AE title is unknown to this SCP"),
-    _row(0xC309, _F, "the provided value of UPS state was not SCHEDULED"),
-    _row(0xC310, _F, "the UPS is not yet IN PROGRESS"),
-    _row(0xC311, _F, "the UPS is already COMPLETED"),
-    _row(0xC312, _F, "the performer cannot be contacted"),
+    _row(WORKITEM_ALREADY_COMPLETED, _W, "the UPS is already in the requested state of COMPLETED"),
+    _row(WORKITEM_NO_LONGER_UPDATABLE, _F, "the UPS may no longer be updated"),
+    _row(WORKITEM_WRONG_TRANSACTION_UID, _F, "the correct transaction UID was not provided"),
+    _row(WORKITEM_ALREADY_IN_PROGRESS, _F, "the UPS is already IN PROGRESS"),
+    _row(WORKITEM_SCHEDULED_BY_CREATION_ONLY, _F, "the UPS may only become SCHEDULED via N-CREATE"),
+    _row(WORKITEM_FINAL_STATE_REQUIREMENTS, _F, "the UPS has not met final state requirements"),
+    _row(NO_SUCH_WORKITEM, _F, "specified SOP instance UID does not exist or is not a UPS instance"),
+    _row(RECEIVING_AE_TITLE_UNKNOWN, _F, "receiving AE title is unknown to this SCP"),
+    _row(WORKITEM_NOT_CREATED_AS_SCHEDULED, _F, "the provided value of UPS state was not SCHEDULED"),
+    _row(WORKITEM_NOT_IN_PROGRESS, _F, "the UPS is not yet IN PROGRESS"),
+    _row(WORKITEM_IS_COMPLETED, _F, "the UPS is already COMPLETED"),
+    _row(PERFORMER_UNREACHABLE, _F, "the performer cannot be contacted"),
     _row(0xC313, _F, "performer chooses not to cancel"),
-    _row(0xC314, _F, "specified action not appropriate for specified instance"),
+    _row(ACTION_NOT_APPROPRIATE, _F, "specified action not appropriate for specified instance"),
     _row(0xC315, _F, "SCP does not support event reports"),
 )
 """PS3.4 Table CC.2 (UPS) and §F.7 (MPPS)."""

@@ -218,7 +218,7 @@ def _row(item: WorklistItem) -> tuple[Any, ...]:
         None if day is None else day[0].date(),
         None if hour is None else hour[0].time(),
         None if moment is None else moment[0].replace(tzinfo=None),
-        None if moment is None else moment[1 if time is None else 0].replace(tzinfo=None),
+        None if moment is None else moment[1 if hour is None else 0].replace(tzinfo=None),
         _text(item, "modality"),
         _text(item, "patient_id"),
         *(name or None for name in names),

@@ -161,8 +161,8 @@ JOB_POLL_INTERVAL_S = 1.0
 JOB_SWEEP_INTERVAL_S = 5.0
 # Jobs one worker runs at a time; they wait for peers most of the time.
 MAX_JOBS_PER_WORKER = 8
-# Connections one worker's queue takes, besides those of the index.
-JOB_CONNECTIONS = 2
+# Connections one worker's queue takes, besides those of the index: one of them may be handing on the outbox.
+JOB_CONNECTIONS = 3
 # A job whose workers were lost this often has probably brought them down.
 MAX_JOB_LOSSES = 5
 # A lane whose peer does not answer is tried again after this at the latest.
@@ -215,6 +215,8 @@ MAX_STREAMED_SEARCHES = 4
 MAX_QUERY_TEXT_CHARACTERS = 128 * KIB
 # Values of one UID list or value list. Azure 1; dcm4che none; PostgreSQL plans lists of this length well.
 MAX_QUERY_VALUES = 2_000
+# Items of one worklist answer: what a hospital schedules in weeks, and more than any modality shows.
+MAX_WORKLIST_RESULTS = 5_000
 # Values of one field of a worklist item: stations among which a step may be performed, allergies, alerts.
 MAX_WORKLIST_FIELD_VALUES = 32
 # Frames one request may name. OHIF asks for one at a time.

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Protocol
+from typing import Final, Protocol
 
 from hilum.archive.identifiers import matching_keys, requested
 from hilum.archive.model import DicomJson
 from hilum.archive.remotes import DimseUse
 from hilum.archive.worklist import WorklistItem, WorklistQuery, asked_for
 from hilum.dicom.data_sets import read_data_set, write_data_set
+from hilum.dicom.dictionary import tag_of
 from hilum.dicom.uids import MODALITY_WORKLIST_FIND
 from hilum.dimse import status
 from hilum.dimse.messages import CFindRequest, CFindResponse
-from hilum.kernel.limits import MAX_QUERY_RESULTS
+from hilum.kernel.errors import LimitExceeded
+from hilum.kernel.limits import MAX_WORKLIST_RESULTS
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
 from hilum.scp.retrieve import IDENTIFIER_RULE
 from hilum.scp.statuses import FIND_STATUSES
 from hilum.ul.negotiation import TransferSyntaxRule
+
+_CHARACTER_SET: Final = tag_of("SpecificCharacterSet")
 
 
 class WorklistSearch(Protocol):
@@ -59,28 +63,28 @@ class ModalityWorklistService(DimseService):
         return gather(call, run, FIND_STATUSES)
 
     async def _find(self, call: Call, request: CFindRequest, identifier: DicomJson) -> None:
-        # One item more than the limit tells whether there are more.
-        query = asked_for(matching_keys(identifier), limit=MAX_QUERY_RESULTS + 1)
+        # One item more than is answered tells whether there are more.
+        query = asked_for(matching_keys(identifier), limit=MAX_WORKLIST_RESULTS + 1)
         pending = status.PENDING_WITH_UNSUPPORTED_KEYS if _has_unsupported_keys(identifier) else status.PENDING
         remote = call.caller.remote
-        character_set = remote.character_set if remote is not None else None
-        final = status.SUCCESS
+        character_set = (remote.character_set if remote is not None else None) or _character_set(identifier)
         count = 0
         async with aclosing(self._worklist.search(call.caller.tenant_id, query)) as items:
             async for item in items:
                 if call.cancelled.is_set():
-                    final = status.CANCEL
                     break
-                if count == MAX_QUERY_RESULTS:
-                    final = status.RESPONSE_LIMIT_REACHED
-                    break
+                if count == MAX_WORKLIST_RESULTS:
+                    raise LimitExceeded(
+                        f"only the first {MAX_WORKLIST_RESULTS} items are returned; narrow the query",
+                        code="query-results",
+                        limit=MAX_WORKLIST_RESULTS,
+                    )
                 count += 1
-                answer = requested(item.attributes, identifier)
-                await call.respond_with(
-                    _response(request, pending),
-                    write_data_set(answer, call.transfer_syntax, character_set=character_set),
+                answer = write_data_set(
+                    requested(item.attributes, identifier), call.transfer_syntax, character_set=character_set
                 )
-        call.respond(_response(request, final))
+                await call.respond_with(_response(request, pending), answer)
+        call.respond(_response(request, status.CANCEL if call.cancelled.is_set() else status.SUCCESS))
 
 
 def _response(request: CFindRequest, code: int) -> CFindResponse:
@@ -90,6 +94,12 @@ def _response(request: CFindRequest, code: int) -> CFindResponse:
         affected_sop_class_uid=MODALITY_WORKLIST_FIND,
         has_data_set=status.is_pending(code),
     )
+
+
+def _character_set(identifier: DicomJson) -> str | None:
+    """Return what the modality writes itself, and so can show."""
+    values = identifier.get(_CHARACTER_SET, {}).get("Value") or ()
+    return "\\".join(str(value or "") for value in values) or None
 
 
 def _has_unsupported_keys(identifier: DicomJson) -> bool:
