@@ -23,12 +23,14 @@ from hilum.scu.remote import dialer
 from hilum.scu.sender import RemoteSender
 from hilum.services.commitment import CommitmentService
 from hilum.services.identity import IdentityService
+from hilum.services.procedure_steps import ProcedureStepService
 from hilum.services.remotes import RemoteService
 from hilum.services.render import RenderService
 from hilum.services.retrieve import RetrieveService
 from hilum.services.search import SearchService
 from hilum.services.settle import SettleService
 from hilum.services.store import StoreResult, StoreService
+from hilum.services.worklist import WorklistService
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Archive:
     render: RenderService
     remotes: RemoteService
     sender: InstanceSender
+    worklist: WorklistService
+    procedure_steps: ProcedureStepService
     commitment: CommitmentService
     tenant: Tenant
 
@@ -103,6 +107,8 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             render=render,
             remotes=remotes,
             sender=RemoteSender(retrieve, dialer()),
+            worklist=WorklistService(index.worklist, clock),
+            procedure_steps=ProcedureStepService(index.procedure_steps, clock),
             commitment=commitment,
             tenant=await index.accounts.default_tenant(),
         )

@@ -18,10 +18,12 @@ from hilum.scp.commitment import StorageCommitmentService
 from hilum.scp.get import GetService, SubOperationContexts
 from hilum.scp.move import MoveService
 from hilum.scp.negotiation import ScpSettings
+from hilum.scp.procedure_step import PerformedProcedureStepService
 from hilum.scp.reports import observe_associations
 from hilum.scp.service import ArchiveScp
 from hilum.scp.store import StorageService
 from hilum.scp.verification import VerificationService
+from hilum.scp.worklist import ModalityWorklistService
 from hilum.services.web_tokens import WebTokens
 
 
@@ -55,6 +57,8 @@ async def start_dimse(
             VerificationService(),
             GetService(archive.retrieve),
             MoveService(archive.retrieve, archive.remotes.find, archive.sender),
+            ModalityWorklistService(archive.worklist),
+            PerformedProcedureStepService(archive.procedure_steps),
             StorageCommitmentService(archive.commitment),
             StorageService(archive.store, storage),
             SubOperationContexts(storage),
