@@ -15,6 +15,7 @@ from hilum.net.acceptor import Acceptor
 from hilum.net.connection import Timeouts
 from hilum.policies.admission import AllowedCaller, CallerAdmission
 from hilum.scp.commitment import StorageCommitmentService
+from hilum.scp.find import FindService, FindSettings
 from hilum.scp.get import GetService, SubOperationContexts
 from hilum.scp.move import MoveService
 from hilum.scp.negotiation import ScpSettings
@@ -55,6 +56,13 @@ async def start_dimse(
         # Storage comes last: it takes SOP classes nobody knows. Behind it is only what serves those who may not store.
         services=[
             VerificationService(),
+            FindService(
+                archive.search,
+                FindSettings(
+                    max_results=dicom.max_query_results,
+                    always_relational=dicom.relational_queries == "always",
+                ),
+            ),
             GetService(archive.retrieve),
             MoveService(archive.retrieve, archive.remotes.find, archive.sender),
             ModalityWorklistService(archive.worklist),

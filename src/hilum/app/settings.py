@@ -106,6 +106,17 @@ class DicomSettings(Struct, forbid_unknown_fields=True, kw_only=True):
             "acceptable one is taken, so that the sender need convert nothing."
         ),
     ] = field(default_factory=list)
+    max_query_results: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000_000)],
+        Meta(description="Matches one C-FIND returns at most; one with more ends as out of resources (A700)."),
+    ] = limits.MAX_FIND_RESULTS
+    relational_queries: Annotated[
+        Literal["negotiated", "always"],
+        Meta(
+            description="Whether queries may leave out the unique keys above their level, and match keys of other "
+            "levels: by extended negotiation as the standard has it, or always."
+        ),
+    ] = "negotiated"
     max_pdu_length_bytes: Annotated[
         Annotated[int, Meta(ge=4096, le=16 * limits.MIB)], Meta(description="Largest P-DATA-TF PDU we announce.")
     ] = limits.MAX_PDU_LENGTH_BYTES

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterable, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hilum.dimse.exchanges import DataSetFragment, Exchanges
 from hilum.dimse.messages import CCancelRequest, Message, Request, Response
-from hilum.kernel.errors import Forbidden, HilumError, LimitExceeded, Unavailable
+from hilum.dimse.status import is_pending
+from hilum.kernel.errors import Forbidden, HilumError, LimitExceeded, LocalProtocolError, Unavailable
 from hilum.kernel.limits import ARTIM_TIMEOUT_S, DEPARTURE_TIMEOUT_S
 from hilum.net.connection import Connection, Patience
 from hilum.net.outbox import Outbox
@@ -193,6 +194,23 @@ class Association:
             exchanges.respond(response)
             await outbox.stream(context_id, response, data_set)
         self._leave_when_idle()
+
+    async def respond_with_each(self, context_id: int, response: Response, data_sets: Sequence[Buffer]) -> None:
+        """Send one pending response again and again, with each of the data sets, as fast as the peer takes them.
+
+        Raises:
+            LocalProtocolError: there is no such open request, the response is a final one, or says that it has no data
+                set.
+            Unavailable: the association has ended.
+        """
+        if not is_pending(response.status) or not response.has_data_set:
+            raise LocalProtocolError("only pending responses with data sets are sent again and again")
+        exchanges, outbox = self._talk()
+        async with outbox.turn():
+            if self.is_ended or self._release_sent:
+                raise _ended()
+            exchanges.respond(response)
+            await outbox.repeat(context_id, response, data_sets)
 
     # --- tasks -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from hilum.dimse.fragments import fragment_command, fragment_data_set, max_fragment_bytes
@@ -15,6 +15,8 @@ from hilum.ul.primitives import Buffer, PData
 
 # PDUs handed to the socket before looking whether the peer keeps up.
 _PDUS_AT_A_TIME = 8
+# The same for messages of some hundred bytes.
+_SMALL_PDUS_AT_A_TIME = 128
 
 
 class Outbox:
@@ -71,11 +73,30 @@ class Outbox:
             self._connection.abort(error)
             raise
 
+    async def repeat(self, context_id: int, message: Message, data_sets: Sequence[Buffer]) -> None:
+        """Write the same command set once for each data set, many in one go, within a `turn`.
+
+        Raises:
+            Unavailable: the association has ended, or ends meanwhile.
+        """
+        command = list(fragment_command(context_id, message, self._fragment_bytes))
+        fragments = (
+            fragment
+            for data_set in data_sets
+            for part in (command, self._fragments(context_id, data_set, is_end=True))
+            for fragment in part
+        )
+        try:
+            await self._write(fragments, _SMALL_PDUS_AT_A_TIME)
+        except BaseException as error:
+            self._connection.abort(error)
+            raise
+
     def _fragments(self, context_id: int, data: Buffer, *, is_end: bool) -> Iterator[PData]:
         return fragment_data_set(context_id, data, self._fragment_bytes, is_end=is_end)
 
-    async def _write(self, fragments: Iterator[PData]) -> None:
-        while batch := list(itertools.islice(fragments, _PDUS_AT_A_TIME)):
+    async def _write(self, fragments: Iterator[PData], at_a_time: int = _PDUS_AT_A_TIME) -> None:
+        while batch := list(itertools.islice(fragments, at_a_time)):
             if self._connection.is_ended:
                 raise Unavailable("the association has ended", code="association-ended")
             self._connection.send(*batch)

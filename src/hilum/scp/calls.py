@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -98,6 +98,10 @@ class Call:
             self._ended(self)
         await self.association.respond_with(self.context_id, response, data_set)
 
+    async def respond_with_each(self, response: Response, data_sets: Sequence[Buffer]) -> None:
+        """Send a pending response with each of the data sets. See `Association.respond_with_each`."""
+        await self.association.respond_with_each(self.context_id, response, data_sets)
+
     def refuse(self, error: HilumError, table: StatusTable) -> None:
         """Send the final response that an error is, by the service's table.
 
@@ -151,6 +155,7 @@ class DimseService(Protocol):
         Its contexts are known as soon as it is established. Services that have something to tell the peer by
         themselves remember it, and send by `invocations`.
         """
+        return
 
 
 class Gathering:

@@ -1,0 +1,103 @@
+"""From what the index found to the identifiers of C-FIND responses (PS3.4 §C.4.1.1.3.2)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from hilum.archive.model import DicomJson
+from hilum.dicom.data_sets import write_data_set
+from hilum.dicom.dictionary import tag_of, vr_of
+from hilum.dicom.levels import DATE_TIME_PAIRS
+from hilum.dicom.matching import matches_all
+from hilum.dicom.temporal import moved_moment, utc_offset_minutes
+from hilum.scp.query_identifiers import ALWAYS_ANSWERED, TIMEZONE_OFFSET, FindRequest, first_text
+from hilum.scp.query_models import LEVEL_NAMES
+
+_BIRTH_DATE: Final = tag_of("PatientBirthDate")
+
+
+class AnswerWriter:
+    """Writes the identifiers that answer one request: the attributes it asks for, those without a value empty.
+
+    Args:
+        request: what was asked.
+        transfer_syntax_uid: of the presentation context.
+        retrieve_ae_title: where the instances can be retrieved from: us.
+        character_set: what the requestor prefers, as `write_data_set` takes it.
+    """
+
+    def __init__(
+        self, request: FindRequest, transfer_syntax_uid: str, *, retrieve_ae_title: str, character_set: str | None
+    ) -> None:
+        self._offset = request.offset_minutes
+        self._item_keys = request.item_keys
+        self._transfer_syntax_uid = transfer_syntax_uid
+        self._character_set = character_set
+        tags = sorted(request.keys.keys() - ALWAYS_ANSWERED)
+        self._empty: DicomJson = {tag: {"vr": _vr(tag, request.keys[tag])} for tag in tags}
+        # Sequences whose items are returned in part.
+        self._items = {
+            tag: request.keys[tag]["Value"][0]
+            for tag in tags
+            if self._empty[tag]["vr"] == "SQ" and any(request.keys[tag].get("Value") or ())
+        }
+        level = next(name for name, level in LEVEL_NAMES.items() if level is request.query.level)
+        self._constant: DicomJson = {
+            tag_of("QueryRetrieveLevel"): {"vr": "CS", "Value": [level]},
+            tag_of("RetrieveAETitle"): {"vr": "AE", "Value": [retrieve_ae_title]},
+            tag_of("InstanceAvailability"): {"vr": "CS", "Value": ["ONLINE"]},
+        }
+
+    def write(self, found: DicomJson) -> bytes:
+        """Return one identifier.
+
+        Raises:
+            InvalidInput: the archive holds a value that cannot be written.
+
+        Reference: PS3.4 §C.4.1.1.3.2
+        """
+        zone = self._move(found) if self._offset is not None else None
+        answer: DicomJson = {tag: found.get(tag, empty) for tag, empty in self._empty.items()}
+        for tag, asked in self._items.items():
+            items = [
+                _part(item, asked)
+                for item in answer[tag].get("Value", ())
+                if matches_all(item, self._item_keys.get(tag, ()))
+            ]
+            answer[tag] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        answer.update(self._constant)
+        if zone is not None:
+            answer[TIMEZONE_OFFSET] = zone
+        return write_data_set(answer, self._transfer_syntax_uid, character_set=self._character_set)
+
+    def _move(self, found: DicomJson) -> dict[str, Any] | None:
+        """Move what was found into the zone of the request; return the zone it is in now, if one is known."""
+        own = utc_offset_minutes(first_text(found, TIMEZONE_OFFSET))
+        if own is None or self._offset is None:
+            return None
+        for date_tag, time_tag in DATE_TIME_PAIRS.items():
+            date, time = first_text(found, date_tag), first_text(found, time_tag)
+            moved = moved_moment(date, time, self._offset - own) if date and time and date_tag != _BIRTH_DATE else None
+            if moved is not None:
+                found[date_tag] = {"vr": "DA", "Value": [moved[0]]}
+                found[time_tag] = {"vr": "TM", "Value": [moved[1]]}
+        sign, minutes = "-" if self._offset < 0 else "+", abs(self._offset)
+        return {"vr": "SH", "Value": [f"{sign}{minutes // 60:02}{minutes % 60:02}"]}
+
+
+def _vr(tag: str, element: dict[str, Any]) -> str:
+    vr = vr_of(tag)
+    return str(element["vr"]) if vr == "UN" else vr
+
+
+def _part(item: DicomJson, asked: DicomJson) -> DicomJson:
+    """Return of an item what its key asks for; an empty sequence or item asks for all."""
+    part: DicomJson = {}
+    for tag, key in asked.items():
+        element = item.get(tag, {"vr": _vr(tag, key)})
+        inner = key.get("Value")
+        if element["vr"] == "SQ" and inner and inner[0]:
+            items = [_part(each, inner[0]) for each in element.get("Value", ())]
+            element = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        part[tag] = element
+    return part
