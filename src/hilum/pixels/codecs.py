@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import imagecodecs
@@ -37,7 +37,8 @@ def decode_frame(
     Args:
         transfer_syntax_uid: how the bytes are encoded.
         description: the instance's pixel description, already checked.
-        data: one frame as stored, the fragments of an encapsulated one joined.
+        data: one frame, the fragments of an encapsulated one joined; native samples little endian, whatever the
+            transfer syntax, because only who reads them knows of which words they are made.
         first_bit: where a native frame of single bits begins within the first byte.
 
     Raises:
@@ -47,7 +48,6 @@ def decode_frame(
     Reference: PS3.5 §8, Annex A
     """
     if transfer_syntax_uid in _NATIVE:
-        description = replace(description, is_big_endian=transfer_syntax_uid == uids.EXPLICIT_VR_BIG_ENDIAN)
         return DecodedFrame(decode_native(description, data, first_bit), description.photometric_interpretation)
     decoder = _DECODERS.get(transfer_syntax_uid)
     if decoder is None:
@@ -102,7 +102,9 @@ def _decode_jpeg_2000(description: PixelDescription, data: bytes) -> DecodedFram
 def _decode_htj2k(description: PixelDescription, data: bytes) -> DecodedFrame:
     header = read_jpeg_2000_header(data)
     _check(description, header)
-    return _finished(description, header, imagecodecs.htj2k_decode(data), _undone(description))
+    # Without a component transform the library would hand out planes.
+    planar = False if header.components > 1 else None
+    return _finished(description, header, imagecodecs.htj2k_decode(data, planar=planar), _undone(description))
 
 
 def _decode_jpeg_xl(description: PixelDescription, data: bytes) -> DecodedFrame:
@@ -185,3 +187,6 @@ _DECODERS: dict[str, Decoder] = {
     for syntax in uids.TRANSFER_SYNTAXES.values()
     if syntax.is_encapsulated and syntax.media_type in _BY_MEDIA_TYPE
 }
+# Where samples were quantized, decoded ones may lie beyond their range: the HTJ2K decoder lets those wrap around, black
+# for white, the JPEG 2000 decoder, which knows HTJ2K as well, does not.
+_DECODERS[uids.HTJ2K] = _decode_jpeg_2000

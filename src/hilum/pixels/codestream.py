@@ -105,3 +105,31 @@ def read_jpeg_2000_header(data: bytes | memoryview) -> CodestreamHeader:
     if width <= left or height <= top or not 0 < components <= 4:
         raise CorruptData("The JPEG 2000 codestream's image size is impossible.", code="corrupt-frame")
     return CodestreamHeader(height - top, width - left, components, (size & 0x7F) + 1, is_signed=bool(size & 0x80))
+
+
+def loss_of_codestream(media_type: str, data: bytes | memoryview) -> str | None:
+    """Return the method by which a codestream has lost information for certain, None if it may be lossless.
+
+    Args:
+        media_type: of a frame in its transfer syntax.
+        data: the frame.
+
+    Reference: PS3.3 §C.7.6.1.1.5; ITU-T T.81 §B.2.2, T.87 §C.2.3, T.800 §A.6.1
+    """
+    head = bytes(data[: 1 << 16])
+    if media_type == "image/jpeg":
+        try:
+            return None if read_jpeg_header(head).is_lossless_jpeg else "ISO_10918_1"
+        except CorruptData:
+            return None
+    if media_type == "image/jls":
+        scan = head.find(b"\xff\xda")
+        # Length, number of components, two bytes for each, then the greatest difference.
+        near = scan + 5 + 2 * head[scan + 4] if 0 <= scan < len(head) - 5 else len(head)
+        return "ISO_14495_1" if near < len(head) and head[near] else None
+    if media_type in ("image/jp2", "image/jphc"):
+        style = head.find(b"\xff\x52")
+        is_irreversible = 0 <= style < len(head) - 13 and head[style + 13] == 0
+        method = "ISO_15444_15" if media_type == "image/jphc" else "ISO_15444_1"
+        return method if is_irreversible else None
+    return None

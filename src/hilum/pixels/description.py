@@ -23,9 +23,6 @@ class SampleKind(StrEnum):
 class PixelDescription:
     """The Image Pixel module of one instance; building one checks it.
 
-    Args:
-        is_big_endian: whether native samples are stored big endian (the retired transfer syntax).
-
     Raises:
         InvalidInput: the values contradict each other or the standard.
         LimitExceeded: one frame would take more samples than we decode.
@@ -45,7 +42,6 @@ class PixelDescription:
     frame_count: int = 1
     is_planar: bool = False
     kind: SampleKind = SampleKind.INTEGER
-    is_big_endian: bool = False
 
     def __post_init__(self) -> None:
         if not (0 < self.rows <= 0xFFFF and 0 < self.columns <= 0xFFFF):

@@ -19,7 +19,7 @@ def decode_native(description: PixelDescription, data: bytes | memoryview, first
 
     Args:
         description: the instance's pixel description.
-        data: the bytes that hold the frame; more than needed is ignored.
+        data: the bytes that hold the frame, little endian; more than needed is ignored.
         first_bit: where the frame begins within the first byte, for frames of single bits.
 
     Raises:
@@ -38,7 +38,7 @@ def decode_native(description: PixelDescription, data: bytes | memoryview, first
         # The first pixel is the least significant bit (PS3.5 §8.1.1).
         bits = np.unpackbits(packed, bitorder="little")
         return bits[first_bit : first_bit + description.sample_count].reshape(shape)
-    stored = description.dtype.newbyteorder(">" if description.is_big_endian else "<")
+    stored = description.dtype.newbyteorder("<")
     samples = np.frombuffer(data, stored, needed // stored.itemsize).astype(description.dtype, copy=False)
     if description.is_subsampled:
         return restrict_bits(description, _expanded(description, samples))
@@ -76,3 +76,13 @@ def _expanded(description: PixelDescription, samples: Samples) -> Samples:
     full[:, 0::2, 1:] = pairs[:, :, 2:]
     full[:, 1::2, 1:] = pairs[:, :, 2:]
     return full[:, : description.columns]
+
+
+def encode_native(description: PixelDescription, samples: Samples) -> bytes:
+    """Return a frame little endian, the samples of a pixel together; single bits packed from a byte's beginning.
+
+    Reference: PS3.5 §8.1.1, §8.2
+    """
+    if description.bits_allocated == 1:
+        return np.packbits(samples.reshape(-1), bitorder="little").tobytes()
+    return samples.astype(samples.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -53,6 +53,31 @@ def decode_rle(description: PixelDescription, data: bytes | memoryview) -> Sampl
     return restrict_bits(description, np.ascontiguousarray(shaped.transpose(1, 2, 0), description.dtype))
 
 
+def encode_rle(description: PixelDescription, samples: Samples) -> bytes:
+    """Return a frame as RLE segments: the most significant byte plane of the first sample first.
+
+    Args:
+        description: of the samples; Bits Allocated 8, 16 or 32.
+        samples: (rows, columns, samples).
+
+    Reference: PS3.5 Annex G
+    """
+    size_bytes = description.bits_allocated // 8
+    most_significant_first = samples.astype(samples.dtype.newbyteorder(">"), copy=False)
+    planes = np.ascontiguousarray(most_significant_first).view(np.uint8)
+    planes = planes.reshape((description.rows, description.columns, description.samples_per_pixel * size_bytes))
+    segments = []
+    for index in range(planes.shape[2]):
+        # Rows are packed each for itself (§G.3.1), which is what the library does with two axes.
+        segment = bytes(imagecodecs.packbits_encode(np.ascontiguousarray(planes[..., index])))
+        segments.append(segment + b"\0" * (len(segment) % 2))
+    offsets = [_HEADER.size]
+    for segment in segments[:-1]:
+        offsets.append(offsets[-1] + len(segment))
+    head = _HEADER.pack(len(segments), *offsets, *[0] * (15 - len(offsets)))
+    return b"".join((head, *segments))
+
+
 def _unpacked(data: bytes | memoryview, start: int, end: int, size_bytes: int) -> NDArray[np.uint8]:
     # PackBits makes at most 128 bytes of 2: what cannot fill the plane is not even tried, and what would overfill it
     # has no room to. Encoders may pad by a few bytes.

@@ -157,7 +157,7 @@ class RenderService:
         source = await self._source(tenant_id, instance)
         for frame_number in frame_numbers:
             async with self._slots, self._memory.share(_frame_memory_bytes(source)):
-                (data,) = await self._retrieve.frames(instance, [frame_number])
+                (data,) = await self._frame(source, frame_number)
                 frame = await self._on_thread(partial(_decoded, source, frame_number, data))
             yield _native(frame, describe_pixels(source.attributes).bits_allocated)
 
@@ -201,7 +201,7 @@ class RenderService:
         description = describe_pixels(source.attributes)
         frames: list[DecodedFrame] = []
         for frame_number in range(1, source.frames.frame_count + 1):
-            (data,) = await self._retrieve.frames(source.instance, [frame_number])
+            (data,) = await self._frame(source, frame_number)
             frames.append(await self._on_thread(partial(_decoded, source, frame_number, data)))
         if description.bits_allocated == 1:
             # Frames of single bits follow one another without padding (PS3.5 §8.1.1).
@@ -224,7 +224,7 @@ class RenderService:
     async def _rendered(
         self, source: _Source, frame_number: int, options: PictureOptions, finish: Callable[[Picture], T]
     ) -> T:
-        (data,) = await self._retrieve.frames(source.instance, [frame_number])
+        (data,) = await self._frame(source, frame_number)
         tables = {
             reference: await self._table(source.instance, reference)
             for reference in bulk_references(source.attributes, frame_number)
@@ -236,13 +236,16 @@ class RenderService:
                     source.instance.transfer_syntax_uid,
                     data,
                     frame_number=frame_number,
-                    first_bit=_first_bit(source, frame_number),
                     read_bulk=tables.__getitem__,
                     window=options.window,
                     viewport=options.viewport,
                 )
             )
         )
+
+    async def _frame(self, source: _Source, frame_number: int) -> list[bytes]:
+        bits_allocated = describe_pixels(source.attributes).bits_allocated
+        return await self._retrieve.decodable_frames(source.instance, [frame_number], bits_allocated)
 
     async def _table(self, instance: StoredInstance, reference: str) -> bytes:
         _, content, size_bytes = await self._retrieve.bulk_data(instance, reference)
@@ -271,14 +274,9 @@ def _frame_memory_bytes(source: _Source) -> int:
     return _COPIES_OF_A_FRAME * (describe_pixels(source.attributes).native_frame_bits // 8)
 
 
-def _first_bit(source: _Source, frame_number: int) -> int:
-    return source.frames.frame_bit_offset(frame_number - 1)
-
-
 def _decoded(source: _Source, frame_number: int, data: bytes) -> DecodedFrame:
     description = describe_pixels(source.attributes)
-    first_bit = _first_bit(source, frame_number)
-    return decode_frame(source.instance.transfer_syntax_uid, description, data, first_bit=first_bit)
+    return decode_frame(source.instance.transfer_syntax_uid, description, data)
 
 
 def _native(frame: DecodedFrame, bits_allocated: int) -> bytes:

@@ -16,6 +16,7 @@ from hilum.dicom.elements import BULK_DATA_PREFIX, BulkLocation
 from hilum.dicom.frames import FrameIndex
 from hilum.dicom.header import read_header
 from hilum.dicom.inflate import Inflater
+from hilum.dicom.native_frames import aligned, frame_of_words, pixel_word_bytes, words_of_frame
 from hilum.dicom.uids import transfer_syntax
 from hilum.kernel.errors import CorruptData, LimitExceeded, LocalProtocolError, NotFound
 from hilum.kernel.limits import (
@@ -35,6 +36,8 @@ _NUMBER_CODES: Final = {
 }
 # Larger files are streamed, smaller ones are read at once and ahead.
 _WHOLE_FILE_BYTES: Final = RETRIEVE_READ_AHEAD_BYTES
+# Tag, VR, reserved bytes and length before pixel data in explicit VR.
+_LONG_HEAD_BYTES: Final = 12
 # Small frames, or fragments of a large one, that are read together.
 _RANGES_PER_READ: Final = 8
 
@@ -164,9 +167,36 @@ class RetrieveService:
         for number, parts in zip(frame_numbers, ranges, strict=True):
             content = next(pieces) if len(parts) == 1 else b"".join([next(pieces) for _ in parts])
             if byte_aligned and not frames.is_byte_aligned:
-                content = _aligned(content, frames.frame_bit_offset(number - 1), frames.frame_bits)
+                content = aligned(content, frames.frame_bit_offset(number - 1), frames.frame_bits)
             contents.append(content)
         return contents
+
+    async def decodable_frames(
+        self, instance: StoredInstance, frame_numbers: Sequence[int], bits_allocated: int
+    ) -> list[bytes]:
+        """Return frames as `frames` does, byte aligned and with native samples little endian.
+
+        Args:
+            frame_numbers: 1-based.
+            bits_allocated: of the samples. Big endian ones of up to 8 bits stand in words of 16 if the VR is OW.
+
+        Raises:
+            NotFound, CorruptData: as `frames`.
+
+        Reference: PS3.5 §7.3, §8.1.1
+        """
+        if transfer_syntax(instance.transfer_syntax_uid).is_little_endian:
+            return await self.frames(instance, frame_numbers, byte_aligned=True)
+        frames = _frame_index(instance)
+        head_offset = frames.first_offset - _LONG_HEAD_BYTES
+        (head,) = await self._read_ranges(instance, [(head_offset, _LONG_HEAD_BYTES)])
+        word_bytes = pixel_word_bytes(head[4:6].decode("latin-1"), bits_allocated)
+        ranges = [words_of_frame(frames, number - 1, word_bytes) for number in frame_numbers]
+        words = await self._read_ranges(instance, ranges)
+        return [
+            frame_of_words(frames, number - 1, word_bytes, content)
+            for number, content in zip(frame_numbers, words, strict=True)
+        ]
 
     async def stored_frames(
         self, instance: StoredInstance, frame_numbers: Sequence[int]
@@ -287,12 +317,6 @@ def _require_location(location: BulkLocation | None) -> BulkLocation:
     if location is None:
         raise NotFound("the instance has no such bulk data", code="no-bulk-data")
     return location
-
-
-def _aligned(content: bytes, bit_offset: int, bit_count: int) -> bytes:
-    """Return the bits of one frame from a byte's beginning on, the rest of the last byte zero (PS3.5 §8.1.1)."""
-    bits = (int.from_bytes(content, "little") >> bit_offset) & ((1 << bit_count) - 1)
-    return bits.to_bytes(-(-bit_count // 8), "little")
 
 
 def _inflate_ranges(deflated: Sequence[bytes], ranges: Sequence[tuple[int, int]]) -> list[bytes]:
