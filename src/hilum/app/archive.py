@@ -9,8 +9,10 @@ from datetime import timedelta
 
 from hilum.app.observers import StoreMetrics, count_sign_in
 from hilum.app.settings import Settings
+from hilum.archive.forwarding import ForwardStore
+from hilum.archive.jobs import JobQueue
 from hilum.archive.model import DuplicatePolicy, Tenant
-from hilum.archive.ports import Accounts, InstanceIndex
+from hilum.archive.ports import Accounts, InstanceIndex, Notices
 from hilum.archive.sending import InstanceSender
 from hilum.dicom.commitment import CommitmentMessage
 from hilum.index.address import DatabaseAddress
@@ -18,10 +20,12 @@ from hilum.index.postgres import open_index
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.ids import new_blob_name
 from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
+from hilum.queue.jobs import PostgresJobs
 from hilum.scu.commitment import RemoteCommitment
 from hilum.scu.remote import dialer
 from hilum.scu.sender import RemoteSender
 from hilum.services.commitment import CommitmentService
+from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
 from hilum.services.procedure_steps import ProcedureStepService
 from hilum.services.remotes import RemoteService
@@ -49,6 +53,10 @@ class Archive:
     worklist: WorklistService
     procedure_steps: ProcedureStepService
     commitment: CommitmentService
+    notices: Notices
+    jobs: JobQueue
+    forwarding: ForwardService
+    forward_store: ForwardStore
     tenant: Tenant
 
 
@@ -92,6 +100,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
         stack.push_async_callback(store.close)
         await store.start()
         remotes = RemoteService(index.remotes, index.notices)
+        jobs = PostgresJobs(index.connections)
 
         async def hear(tenant_id: int, remote_ae_title: str, answer: CommitmentMessage) -> None:
             await commitment.hear(tenant_id, remote_ae_title, answer)
@@ -110,6 +119,10 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             worklist=WorklistService(index.worklist, clock),
             procedure_steps=ProcedureStepService(index.procedure_steps, clock),
             commitment=commitment,
+            notices=index.notices,
+            jobs=jobs,
+            forwarding=ForwardService(store=index.forwarding, queue=jobs, remotes=remotes, clock=clock),
+            forward_store=index.forwarding,
             tenant=await index.accounts.default_tenant(),
         )
 

@@ -17,11 +17,13 @@ from hilum.app.archive import Archive, open_archive
 from hilum.app.dimse_server import start_dimse
 from hilum.app.http import http_application
 from hilum.app.http_server import HttpServer
+from hilum.app.jobs import start_jobs
 from hilum.app.launch import LaunchOrder, bind_socket
 from hilum.app.loop import run
 from hilum.app.remotes import echo_with
 from hilum.archive.model import Principal, Role
 from hilum.console.api import ConsoleServices
+from hilum.console.commitments import CommitmentServices
 from hilum.console.remotes import RemoteServices
 from hilum.dicomweb import DicomwebServices
 from hilum.index.address import DatabaseAddress
@@ -44,7 +46,8 @@ async def serve_until_told(order: LaunchOrder) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     watching = asyncio.create_task(_watch_supervisor(stop))
-    async with open_archive(settings, DatabaseAddress.from_json(order.database)) as archive:
+    address = DatabaseAddress.from_json(order.database)
+    async with open_archive(settings, address) as archive:
         http_socket = bind_socket(settings.http.host, order.http_port, is_shared=True)
         plain, tls = (
             None if port is None else bind_socket(settings.dicom_host, port, is_shared=True)
@@ -54,6 +57,7 @@ async def serve_until_told(order: LaunchOrder) -> None:
             _application(order, archive), trusted_proxies=settings.http.trusted_proxies, drain_s=settings.drain_s
         )
         acceptor = await start_dimse(settings, archive, plain, tls)
+        jobs = await start_jobs(settings, archive, address, order.worker)
         try:
             await http.start([http_socket])
             # What is there now stays: the collector need not look at it again with every few thousand new objects.
@@ -64,7 +68,7 @@ async def serve_until_told(order: LaunchOrder) -> None:
             await http.serve_until(stop)
             _log.info("stopping", worker=order.worker)
         finally:
-            await asyncio.gather(http.stop(), acceptor.close(settings.drain_s))
+            await asyncio.gather(http.stop(), acceptor.close(settings.drain_s), jobs.close(settings.drain_s))
     watching.cancel()
 
 
@@ -81,6 +85,9 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
         console=ConsoleServices(
             identity=archive.identity,
             remotes=RemoteServices(archive.remotes, echo_with(settings)),
+            commitments=CommitmentServices(
+                archive.commitment, archive.remotes, archive.retrieve, settings.dicom.ae_title
+            ),
             ae_title=settings.dicom.ae_title,
             dicom_port=order.dicom_port or order.dicom_tls_port or 0,
             session_seconds=int(settings.auth.session_hours * 3600),

@@ -22,6 +22,7 @@ from hilum.index import read_sql
 from hilum.index.accounts import PostgresAccounts
 from hilum.index.address import DatabaseAddress
 from hilum.index.commitments import PostgresCommitments
+from hilum.index.forwarding import PostgresForwarding
 from hilum.index.ingest import Ingest
 from hilum.index.notices import PostgresNotices
 from hilum.index.pool import TenantPool
@@ -69,9 +70,15 @@ class PostgresIndex:
         self.worklist = PostgresWorklist(self._writing, self._reading)
         self.procedure_steps = PostgresProcedureSteps(self._writing, self._reading)
         self.commitments = PostgresCommitments(self._writing)
+        self.forwarding = PostgresForwarding(self._writing)
         self.remotes = PostgresRemotes(self._writing)
         self.workitems = PostgresWorkitems(self._writing, self._reading)
         self.notices = PostgresNotices(address)
+
+    @property
+    def connections(self) -> TenantPool:
+        """The worker's connections for writing, for the other rooms that keep rows of tenants."""
+        return self._writing
 
     async def open(self) -> None:
         """Connect, and make sure that row-level security binds the role we connect as.

@@ -180,6 +180,8 @@ MAX_RULE_VALUES = 100
 MAX_FORWARD_RULES = 500
 # How long a study may have to be quiet before it counts as stable.
 MAX_STABLE_S = 7 * 24 * 3600.0
+# How often metrics are told how destinations stand.
+DESTINATIONS_SHOWN_INTERVAL_S = 15.0
 # Rows of the outbox handed on at a time, and how often it is looked at.
 OUTBOX_BATCH = 500
 OUTBOX_INTERVAL_S = 0.5

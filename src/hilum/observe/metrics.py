@@ -48,6 +48,22 @@ SIGN_INS = Counter("hilum_sign_ins_total", "Attempts to sign in by way and resul
 STAGING_REPAIRED = Counter(
     "hilum_staging_repaired_total", "Interrupted stores cleaned up, by what was done.", ["result"]
 )
+JOBS = Counter("hilum_jobs_total", "Tries of jobs that have ended, by kind and result.", ["kind", "result"])
+JOB_SECONDS = Histogram(
+    "hilum_job_seconds", "One try of a job.", ["kind"], buckets=(0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 1800)
+)
+FORWARDED = Counter(
+    "hilum_forwarded_instances_total", "Instances sent, given up or to be sent again.", ["destination", "result"]
+)
+FORWARDED_BYTES = Counter("hilum_forwarded_bytes_total", "Bytes of instances a destination has taken.", ["destination"])
+FORWARD_PENDING = Gauge(
+    "hilum_forward_pending_instances", "Instances that are not sent (yet), by their state.",
+    ["destination", "state"], multiprocess_mode="mostrecent",
+)  # fmt: skip
+FORWARD_HELD = Gauge(
+    "hilum_forward_held", "Whether a destination is held (1) or rests because it did not answer (2).", ["destination"],
+    multiprocess_mode="mostrecent",
+)  # fmt: skip
 
 
 def forget_process(pid: int, folder: str) -> None:

@@ -1,0 +1,94 @@
+"""One worker's share of the durable jobs: its catalogue, the loop that does them, and the relay of the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+
+from hilum.app.archive import Archive
+from hilum.app.observers import ForwardMetrics, JobMetrics, show_destinations
+from hilum.app.remotes import echo_with
+from hilum.app.settings import Settings
+from hilum.index.address import DatabaseAddress
+from hilum.index.pool import TenantPool
+from hilum.jobs.catalogue import Catalogue, JobKind
+from hilum.jobs.relay import OutboxRelay
+from hilum.jobs.retry import RetryRule
+from hilum.jobs.worker import JobWorker
+from hilum.kernel.clock import SystemClock
+from hilum.kernel.errors import HilumError
+from hilum.kernel.limits import DATABASE_WRITE_TIMEOUT_S, DESTINATIONS_SHOWN_INTERVAL_S, JOB_CONNECTIONS
+from hilum.queue.connections import SETTINGS
+from hilum.queue.leases import PostgresLeases
+from hilum.queue.outbox import PostgresOutbox
+from hilum.services.forward_sending import ForwardSender
+from hilum.services.forwarding import SEND, STABLE
+
+# What is to be sent must arrive, however long the destination is away.
+_FOR_EVER = RetryRule(attempts=None, first_delay_s=5.0, longest_delay_s=300.0)
+
+
+def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
+    """Return every kind of job and who does it."""
+    sending = ForwardSender(
+        store=archive.forward_store,
+        remotes=archive.remotes,
+        sender=archive.sender,
+        reach=echo_with(settings),
+        calling_ae_title=settings.dicom.ae_title,
+        observer=ForwardMetrics(),
+    )
+    return [
+        JobKind(SEND, sending.send_study, _FOR_EVER),
+        JobKind(STABLE, archive.forwarding.study_is_stable, _FOR_EVER),
+    ]
+
+
+class Jobs:
+    """What runs of them in this process; `worker` says what it is doing."""
+
+    def __init__(self, worker: JobWorker, relay: OutboxRelay, pool: TenantPool, archive: Archive) -> None:
+        self.worker = worker
+        self._relay = relay
+        self._pool = pool
+        worker.start()
+        relay.start()
+        self._showing = asyncio.create_task(_show_destinations(archive))
+
+    async def close(self, drain_s: float) -> None:
+        """Begin nothing more, and give what is under way this time to end; other workers go on with the rest."""
+        self._showing.cancel()
+        await asyncio.wait([self._showing])
+        await self._relay.close()
+        await self.worker.close(drain_s)
+        await self._pool.close()
+
+
+async def start_jobs(settings: Settings, archive: Archive, address: DatabaseAddress, worker: int) -> Jobs:
+    """Begin to do jobs.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    timeout_ms = str(int(DATABASE_WRITE_TIMEOUT_S * 1000))
+    pool = TenantPool(address, JOB_CONNECTIONS, SETTINGS | {"statement_timeout": timeout_ms})
+    await pool.open()
+    jobs = JobWorker(
+        PostgresLeases(pool),
+        Catalogue(job_kinds(settings, archive)),
+        name=f"{socket.gethostname()}/{worker}/{os.getpid()}",
+        clock=SystemClock(),
+        observer=JobMetrics(),
+    )
+    archive.notices.subscribe("jobs", jobs.note)
+    return Jobs(jobs, OutboxRelay(PostgresOutbox(pool), archive.forwarding.route), pool, archive)
+
+
+async def _show_destinations(archive: Archive) -> None:
+    """Keep the metrics of destinations true."""
+    while True:
+        with contextlib.suppress(HilumError):
+            show_destinations(await archive.forwarding.status(archive.tenant.tenant_id))
+        await asyncio.sleep(DESTINATIONS_SHOWN_INTERVAL_S)
