@@ -25,7 +25,8 @@ from hilum.kernel.errors import InvalidInput
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Archive]:
+async def opened(settings: Settings) -> AsyncIterator[Archive]:
+    """Yield the archive of the data folder, whether or not it is being served."""
     prepare_data_directory(settings)
     async with Database(settings) as database:
         first = await prepare_archive(settings, database)
@@ -55,7 +56,7 @@ def import_(
 
     async def work() -> ImportReport:
         sources = _look(list(paths))
-        async with _opened(settings) as archive:
+        async with opened(settings) as archive:
             with progress_bar() as bar:
                 task = bar.add_task("storing", total=len(sources), rate="")
 
@@ -91,7 +92,7 @@ def demo(
     settings = settings_from(config, data=str(data) if data else None)
 
     async def work() -> ImportReport | None:
-        async with _opened(settings) as archive:
+        async with opened(settings) as archive:
             tenant_id = archive.tenant.tenant_id
             if if_empty and await archive.index.count(tenant_id, Query(Level.STUDY)):
                 return None

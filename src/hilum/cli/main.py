@@ -24,6 +24,7 @@ _VERBS = {
     "send": "hilum.cli.dimse:send",
     "echo": "hilum.cli.dimse:echo",
     "remote": "hilum.cli.remotes:remote_app",
+    "commitment": "hilum.cli.commitment:commitment_app",
     "token": "hilum.cli.accounts:token_app",
     "user": "hilum.cli.accounts:user_app",
 }

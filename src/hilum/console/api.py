@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hilum import __version__
 from hilum.archive.model import Principal
+from hilum.console.commitments import CommitmentServices, commitment_routes
 from hilum.console.problems import problem_response, problems
 from hilum.console.remotes import RemoteServices, remote_routes
 from hilum.kernel.errors import (
@@ -53,6 +54,7 @@ class ConsoleServices:
 
     identity: IdentityService
     remotes: RemoteServices
+    commitments: CommitmentServices
     ae_title: str
     dicom_port: int
     session_seconds: int
@@ -201,4 +203,5 @@ def console_api(services: ConsoleServices) -> FastAPI:
         return response
 
     api.include_router(remote_routes(services.remotes))
+    api.include_router(commitment_routes(services.commitments))
     return api

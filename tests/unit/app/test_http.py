@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import fields
 from typing import Any, cast
 
 import httpx2
@@ -35,7 +36,8 @@ def application(*, has_proxy: bool = False) -> ASGIApp:
 
     return http_application(
         console=ConsoleServices(
-            identity=broken, remotes=broken, ae_title="HILUM", dicom_port=11112, session_seconds=60
+            **{each.name: broken for each in fields(ConsoleServices)}
+            | {"ae_title": "HILUM", "dicom_port": 11112, "session_seconds": 60}
         ),
         dicomweb=DicomwebServices(broken, broken, broken, broken),
         is_ready=is_ready,
