@@ -274,7 +274,9 @@ class RetrievingPeer:
 
     @property
     def failed_uids(self) -> list[str]:
-        """What the only identifier of a response lists."""
+        """What the only identifier of a response lists, if one came."""
+        if not self.identifiers:
+            return []
         (content,) = self.identifiers
         (element,) = read_data_set(content, EXPLICIT).values()
         assert element["vr"] == "UI"
