@@ -21,6 +21,10 @@ _FAMILIES: Final[dict[int, type[HilumError]]] = {
 }
 
 
+REMOTE_STATUS: Final = "remote-status"
+"""The code of errors that are a remote's answer."""
+
+
 def failure(response: Response, service: tuple[StatusRow, ...]) -> HilumError:
     """Return the error a response with a failure is, by the service's status table.
 
@@ -30,4 +34,4 @@ def failure(response: Response, service: tuple[StatusRow, ...]) -> HilumError:
     """
     family = _FAMILIES.get(response.status, Unavailable)
     meaning = describe_status(response.status, service).meaning
-    return family(f"the remote answered {response.status:04X}: {meaning}", code="remote-status", status=response.status)
+    return family(f"the remote answered {response.status:04X}: {meaning}", code=REMOTE_STATUS, status=response.status)

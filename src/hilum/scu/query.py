@@ -12,7 +12,7 @@ from hilum.dicom.dictionary import tag_of
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.dimse.messages import CFindRequest, Priority
 from hilum.dimse.status import QUERY, StatusCategory, describe_status
-from hilum.kernel.errors import CorruptData, Unsupported
+from hilum.kernel.errors import CorruptData, HilumError, Unsupported
 from hilum.kernel.limits import RESPONSE_TIMEOUT_S
 from hilum.scu.answers import failure
 from hilum.scu.handler import RequestorHandler
@@ -71,7 +71,7 @@ async def find(
         handler,
         extended_negotiations=asked if is_relational or is_fuzzy else (),
     )
-    unreadable: CorruptData | None = None
+    error: HilumError | None = None
     try:
         context = association.contexts.get(_CONTEXT_ID)
         if context is None:
@@ -92,14 +92,14 @@ async def find(
                 if row.category is StatusCategory.PENDING and data_set is not None:
                     try:
                         match = read_data_set(data_set, context.transfer_syntax)
-                    except CorruptData as error:
-                        unreadable = error
+                    except CorruptData as damage:
+                        error = damage
                         continue
                     yield match
                 elif row.category is StatusCategory.WARNING:
                     on_warning(row.meaning)
                 elif row.category is StatusCategory.FAILURE:
-                    raise failure(response, QUERY)
+                    error = failure(response, QUERY)
     except GeneratorExit:
         # Closed early: the query has been cancelled and the association can end in order.
         await association.release()
@@ -108,5 +108,5 @@ async def find(
         association.abort()
         raise
     await association.release()
-    if unreadable is not None:
-        raise unreadable
+    if error is not None:
+        raise error
