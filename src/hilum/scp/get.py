@@ -214,10 +214,9 @@ def storage_contexts(contexts: Mapping[int, AgreedContext]) -> dict[str, dict[st
 
 
 def conversion_targets(stored_syntax: str, accepted: Mapping[str, int]) -> list[str]:
-    """Return what a stored instance may be converted to, best first: never to what loses, unless that has happened."""
-    may_lose = transfer_syntax(stored_syntax).is_lossy
+    """Return what a stored instance may be converted to, best first; never to what loses, which nobody asked for."""
     return sorted(
-        (each for each in accepted if each != stored_syntax and (may_lose or not transfer_syntax(each).is_lossy)),
+        (each for each in accepted if each != stored_syntax and not transfer_syntax(each).is_lossy),
         key=lambda each: _PREFERRED_TARGETS.index(each) if each in _PREFERRED_TARGETS else len(_PREFERRED_TARGETS),
     )
 

@@ -12,6 +12,7 @@ from hilum.archive.remotes import DimseUse, RemoteAe
 from hilum.dimse.messages import CStoreRequest
 from hilum.kernel.errors import CorruptData, LimitExceeded, NotFound, Unavailable
 from hilum.kernel.limits import SEND_WINDOW
+from hilum.scp.get import conversion_targets
 from hilum.scp.service import Admission
 from hilum.ul.primitives import AsyncOperationsWindow, ProposedContext, RoleSelection
 from support.dimse import CT_STORAGE, EXPLICIT, until
@@ -200,6 +201,12 @@ class TestTranscoding:
             final = await peer.get(STUDY)
             assert (final.status, counts_of(final)) == (0xB000, (None, 1, 1, 0))
             assert peer.failed_uids == ["1.2.1.1.1"]
+
+    def test_explicit_vr_is_the_first_choice_and_what_may_lose_is_none(self) -> None:
+        jpeg, jpeg_2000, jpeg_ls = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.80"
+        accepted = {jpeg: 1, jpeg_ls: 3, IMPLICIT: 5, jpeg_2000: 7, JPEG_2000_LOSSLESS: 9, EXPLICIT: 11}
+        assert conversion_targets(JPEG_2000_LOSSLESS, accepted) == [EXPLICIT, IMPLICIT, jpeg_ls]
+        assert conversion_targets(jpeg, {jpeg_2000: 1}) == []
 
 
 class TestCancel:
