@@ -18,7 +18,7 @@ from hilum.net.association import Answering, Association
 from hilum.net.connection import Timeouts
 from hilum.net.reports import Outcome, Report
 from hilum.scp.negotiation import ScpSettings
-from hilum.scp.service import Admission, ArchiveScp
+from hilum.scp.service import Admission, Admit, ArchiveScp
 from hilum.scp.store import InstanceStore, StorageService
 from hilum.scp.verification import VerificationService
 from hilum.ul.core import AssociationCore, Role
@@ -149,6 +149,7 @@ def archive_scp(
     *,
     kind: type[ArchiveScp] = ArchiveScp,
     tenant_of: Callable[[str], Awaitable[Tenant | None]] = tenant_of,
+    admit: Admit = admit,
 ) -> ArchiveScp:
     """Verification and Storage with the given store behind them."""
     services = [VerificationService(), StorageService(store, settings or ScpSettings())]

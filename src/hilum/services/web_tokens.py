@@ -15,7 +15,7 @@ from hilum.kernel.errors import Forbidden, InvalidInput
 from hilum.kernel.limits import MAX_WEB_TOKEN_BYTES, WEB_TOKEN_LEEWAY_S
 
 # Signatures by a private key only: with a shared secret whoever verifies could also issue.
-ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519")
 _KEY_TYPES: Final = (RSAKey, ECKey, OKPKey)
 
 
