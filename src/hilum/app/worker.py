@@ -25,6 +25,7 @@ from hilum.archive.model import Principal, Role
 from hilum.console.api import ConsoleServices
 from hilum.console.commitments import CommitmentServices
 from hilum.console.remotes import RemoteServices
+from hilum.console.worklist import WorklistServices
 from hilum.dicomweb import DicomwebServices
 from hilum.index.address import DatabaseAddress
 from hilum.kernel.errors import HilumError
@@ -85,6 +86,8 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
         console=ConsoleServices(
             identity=archive.identity,
             remotes=RemoteServices(archive.remotes, echo_with(settings)),
+            worklist=WorklistServices(archive.worklist, archive.procedure_steps, archive.search),
+            forwarding=archive.forwarding,
             commitments=CommitmentServices(
                 archive.commitment, archive.remotes, archive.retrieve, settings.dicom.ae_title
             ),
@@ -93,7 +96,11 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
             session_seconds=int(settings.auth.session_hours * 3600),
         ),
         dicomweb=DicomwebServices(
-            store=archive.store, retrieve=archive.retrieve, search=archive.search, render=archive.render
+            store=archive.store,
+            retrieve=archive.retrieve,
+            search=archive.search,
+            render=archive.render,
+            transcode=archive.transcode,
         ),
         is_ready=is_ready,
         everyone=everyone,

@@ -13,8 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hilum import __version__
 from hilum.archive.model import Principal
 from hilum.console.commitments import CommitmentServices, commitment_routes
+from hilum.console.forwarding import forwarding_routes
 from hilum.console.problems import problem_response, problems
 from hilum.console.remotes import RemoteServices, remote_routes
+from hilum.console.worklist import WorklistServices, worklist_routes
 from hilum.kernel.errors import (
     Conflict,
     CorruptData,
@@ -29,6 +31,7 @@ from hilum.kernel.errors import (
     Unsupported,
 )
 from hilum.kernel.limits import MAX_JSON_BODY_BYTES, MAX_PASSWORD_LENGTH, MAX_USER_NAME_LENGTH
+from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
 
 SESSION_COOKIE = "hilum_session"
@@ -54,6 +57,8 @@ class ConsoleServices:
 
     identity: IdentityService
     remotes: RemoteServices
+    worklist: WorklistServices
+    forwarding: ForwardService
     commitments: CommitmentServices
     ae_title: str
     dicom_port: int
@@ -203,5 +208,7 @@ def console_api(services: ConsoleServices) -> FastAPI:
         return response
 
     api.include_router(remote_routes(services.remotes))
+    api.include_router(worklist_routes(services.worklist))
+    api.include_router(forwarding_routes(services.forwarding))
     api.include_router(commitment_routes(services.commitments))
     return api
