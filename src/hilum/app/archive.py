@@ -14,6 +14,7 @@ from hilum.archive.jobs import JobQueue
 from hilum.archive.model import DuplicatePolicy, Tenant
 from hilum.archive.ports import Accounts, InstanceIndex, Notices
 from hilum.archive.sending import InstanceSender
+from hilum.archive.workitems import Workitems
 from hilum.dicom.commitment import CommitmentMessage
 from hilum.index.address import DatabaseAddress
 from hilum.index.postgres import open_index
@@ -34,6 +35,8 @@ from hilum.services.retrieve import RetrieveService
 from hilum.services.search import SearchService
 from hilum.services.settle import SettleService
 from hilum.services.store import StoreResult, StoreService
+from hilum.services.transcode import TranscodeService
+from hilum.services.workitems import WorkitemService
 from hilum.services.worklist import WorklistService
 
 
@@ -48,10 +51,13 @@ class Archive:
     retrieve: RetrieveService
     search: SearchService
     render: RenderService
+    transcode: TranscodeService
     remotes: RemoteService
     sender: InstanceSender
     worklist: WorklistService
     procedure_steps: ProcedureStepService
+    workitems: WorkitemService
+    workitem_store: Workitems
     commitment: CommitmentService
     notices: Notices
     jobs: JobQueue
@@ -82,6 +88,8 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
         retrieve = RetrieveService(index, blobs)
         render = RenderService(index=index, retrieve=retrieve)
         stack.callback(render.close)
+        transcode = TranscodeService(blobs, spool_directory=settings.data_directory)
+        stack.callback(transcode.close)
         settle = SettleService(index, clock, settings.ingest.settle_s)
         stack.push_async_callback(settle.close)
 
@@ -114,10 +122,13 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             retrieve=retrieve,
             search=SearchService(index),
             render=render,
+            transcode=transcode,
             remotes=remotes,
-            sender=RemoteSender(retrieve, dialer()),
+            sender=RemoteSender(retrieve, dialer(), transcode),
             worklist=WorklistService(index.worklist, clock),
             procedure_steps=ProcedureStepService(index.procedure_steps, clock),
+            workitems=WorkitemService(index.workitems, remotes, clock),
+            workitem_store=index.workitems,
             commitment=commitment,
             notices=index.notices,
             jobs=jobs,

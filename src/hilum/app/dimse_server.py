@@ -24,14 +24,23 @@ from hilum.scp.reports import observe_associations
 from hilum.scp.service import ArchiveScp
 from hilum.scp.store import StorageService
 from hilum.scp.verification import VerificationService
+from hilum.scp.workitem_subscribers import PresentSubscribers
+from hilum.scp.workitems import UnifiedProcedureStepService
 from hilum.scp.worklist import ModalityWorklistService
 from hilum.services.web_tokens import WebTokens
 
 
 async def start_dimse(
-    settings: Settings, archive: Archive, plain: socket.socket | None, tls: socket.socket | None
+    settings: Settings,
+    archive: Archive,
+    plain: socket.socket | None,
+    tls: socket.socket | None,
+    subscribers: PresentSubscribers | None = None,
 ) -> Acceptor:
     """Accept associations on the bound sockets; `close` of the acceptor finishes what is being received.
+
+    Args:
+        subscribers: learns who can be told of workitem events over an association of its own.
 
     Raises:
         InvalidInput: a file of the TLS settings or of the web tokens' keys cannot be used.
@@ -63,10 +72,11 @@ async def start_dimse(
                     always_relational=dicom.relational_queries == "always",
                 ),
             ),
-            GetService(archive.retrieve),
+            GetService(archive.retrieve, archive.transcode),
             MoveService(archive.retrieve, archive.remotes.find, archive.sender),
             ModalityWorklistService(archive.worklist),
             PerformedProcedureStepService(archive.procedure_steps),
+            UnifiedProcedureStepService(archive.workitems, subscribers or PresentSubscribers()),
             StorageCommitmentService(archive.commitment),
             StorageService(archive.store, storage),
             SubOperationContexts(storage),

@@ -21,6 +21,7 @@ from hilum.app.jobs import start_jobs
 from hilum.app.launch import LaunchOrder, bind_socket
 from hilum.app.loop import run
 from hilum.app.remotes import echo_with
+from hilum.app.workitems import start_workitem_events
 from hilum.archive.model import Principal, Role
 from hilum.console.api import ConsoleServices
 from hilum.console.commitments import CommitmentServices
@@ -30,6 +31,7 @@ from hilum.dicomweb import DicomwebServices
 from hilum.index.address import DatabaseAddress
 from hilum.kernel.errors import HilumError
 from hilum.observe.logs import configure_logs, get_logger
+from hilum.scp.workitem_subscribers import PresentSubscribers
 
 _log = get_logger("worker")
 
@@ -57,8 +59,10 @@ async def serve_until_told(order: LaunchOrder) -> None:
         http = HttpServer(
             _application(order, archive), trusted_proxies=settings.http.trusted_proxies, drain_s=settings.drain_s
         )
-        acceptor = await start_dimse(settings, archive, plain, tls)
+        subscribers = PresentSubscribers()
+        acceptor = await start_dimse(settings, archive, plain, tls, subscribers)
         jobs = await start_jobs(settings, archive, address, order.worker)
+        events = await start_workitem_events(settings, archive, subscribers, is_first=order.worker == 0)
         try:
             await http.start([http_socket])
             # What is there now stays: the collector need not look at it again with every few thousand new objects.
@@ -69,7 +73,9 @@ async def serve_until_told(order: LaunchOrder) -> None:
             await http.serve_until(stop)
             _log.info("stopping", worker=order.worker)
         finally:
-            await asyncio.gather(http.stop(), acceptor.close(settings.drain_s), jobs.close(settings.drain_s))
+            await asyncio.gather(
+                http.stop(), acceptor.close(settings.drain_s), jobs.close(settings.drain_s), events.close()
+            )
     watching.cancel()
 
 

@@ -148,6 +148,13 @@ async def _message(parts: AsyncIterator[Part], boundary: str) -> AsyncIterator[b
     yield b"".join(pending)
 
 
+async def after(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what was fetched already, then the rest."""
+    yield beginning
+    async for chunk in rest:
+        yield chunk
+
+
 async def once(content: bytes) -> AsyncIterator[bytes]:
     """Yield content that is at hand."""
     yield content

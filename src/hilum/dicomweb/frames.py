@@ -10,16 +10,39 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from hilum.archive.model import StoredInstance
-from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, TransferSyntax, transfer_syntax
+from hilum.dicom.uids import (
+    DEFLATED_IMAGE_FRAME,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    HTJ2K_LOSSLESS,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_2000_LOSSLESS,
+    JPEG_LOSSLESS_SV1,
+    JPEG_LS_LOSSLESS,
+    JPEG_XL_LOSSLESS,
+    RLE_LOSSLESS,
+    TransferSyntax,
+    transfer_syntax,
+)
 from hilum.dicomweb.address import target_of
-from hilum.dicomweb.answers import Part, entity_tag, is_unchanged, multipart, once
+from hilum.dicomweb.answers import Part, after, entity_tag, is_unchanged, multipart, once
 from hilum.dicomweb.negotiation import OCTET_STREAM, Accepted, accepted, not_acceptable, with_transfer_syntax
 from hilum.kernel.errors import InvalidInput, LimitExceeded, NotFound
 from hilum.kernel.limits import MAX_FRAMES_PER_REQUEST
 from hilum.pixels.codecs import can_decode
-from hilum.services.render import RenderService
+from hilum.pixels.transcode import can_transcode, inherent_loss
 from hilum.services.retrieve import RetrieveService
+from hilum.services.transcode import TranscodeService
 
+# The transfer syntax meant where only the type is named (PS3.18 Table 8.7.3-5).
+_DEFAULT_SYNTAXES = {
+    "image/jpeg": JPEG_LOSSLESS_SV1,
+    "image/jls": JPEG_LS_LOSSLESS,
+    "image/jp2": JPEG_2000_LOSSLESS,
+    "image/jphc": HTJ2K_LOSSLESS,
+    "image/jxl": JPEG_XL_LOSSLESS,
+    "image/dicom-rle": RLE_LOSSLESS,
+    "application/x-deflate": DEFLATED_IMAGE_FRAME,
+}
 _Frames: TypeAlias = AsyncIterator[tuple[int, AsyncIterator[bytes]]]
 
 
@@ -37,11 +60,13 @@ class _Form:
         return with_transfer_syntax(self.media_type, self.transfer_syntax_uid)
 
 
-async def retrieve_frames(request: Request, retrieve: RetrieveService, render: RenderService) -> Response:
+async def retrieve_frames(request: Request, retrieve: RetrieveService, transcode: TranscodeService) -> Response:
     """Answer with frames of one instance in the order of the list.
 
     `application/octet-stream` without a transfer syntax means decoded samples, little endian; with `*` the stored bytes
-    whatever they are; an image or video type means stored bytes of that type.
+    whatever they are; an image or video type means stored bytes of that type if they are, else frames encoded to it, in
+    the transfer syntax named or else in the one the standard has for the type. What is stored goes before what has to
+    be made, whatever the order.
 
     Reference: PS3.18 §10.4.1.4, Table 8.7.3-5
     """
@@ -60,10 +85,11 @@ async def retrieve_frames(request: Request, retrieve: RetrieveService, render: R
     if form.is_stored:
         frames = retrieve.stored_frames(instance, numbers)
     else:
-        frames = _whole(render.native_frames(tenant_id, instance, numbers))
+        loss = inherent_loss(form.transfer_syntax_uid)
+        frames = _whole(transcode.frames(instance, numbers, form.transfer_syntax_uid, loss=loss))
     # The first bytes are fetched before the answer begins, so that what is wrong with them can still be said.
     size_bytes, content = await anext(frames)
-    first = _after(await anext(content, b""), content)
+    first = after(await anext(content, b""), content)
     if not form.is_multipart:
         headers |= {"Content-Type": form.content_type, "Content-Length": str(size_bytes)}
         return StreamingResponse(first, headers=headers)
@@ -127,21 +153,34 @@ def _choose(ranges: Sequence[Accepted], stored: TransferSyntax, count: int) -> _
             return _Form(OCTET_STREAM, stored_uid, True, is_multipart)
         elif one.allows(stored.media_type):
             return _Form(stored.media_type, stored_uid, True, is_multipart)
+    made = _choose_made(ranges, stored, count)
+    if made is not None:
+        return made
     alternatives = [f'multipart/related; type="{stored.media_type}"; transfer-syntax={stored_uid}']
     if can_decode(stored.uid):
         alternatives.append('multipart/related; type="application/octet-stream"')
     raise not_acceptable(*alternatives)
 
 
+def _choose_made(ranges: Sequence[Accepted], stored: TransferSyntax, count: int) -> _Form | None:
+    for one in ranges:
+        is_multipart = one.is_multipart or one.is_any
+        target_uid = one.transfer_syntax_uid or _DEFAULT_SYNTAXES.get(one.media_type)
+        if target_uid is None or (count > 1 and not is_multipart):
+            continue
+        target = transfer_syntax(target_uid)
+        if (
+            one.media_type in (target.media_type, OCTET_STREAM)
+            and target.is_encapsulated
+            and can_transcode(stored.uid, target_uid, inherent_loss(target_uid))
+        ):
+            return _Form(one.media_type, target_uid, False, is_multipart)
+    return None
+
+
 async def _whole(frames: AsyncIterator[bytes]) -> _Frames:
     async for frame in frames:
         yield len(frame), once(frame)
-
-
-async def _after(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield beginning
-    async for chunk in rest:
-        yield chunk
 
 
 async def _parts(

@@ -6,23 +6,26 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from hilum.archive.model import StoredInstance
-from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
+from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from hilum.dicomweb.address import target_of
-from hilum.dicomweb.answers import Part, entity_tag, is_unchanged, multipart, once, ranged
+from hilum.dicomweb.answers import Part, after, entity_tag, is_unchanged, multipart, ranged
 from hilum.dicomweb.negotiation import DICOM, Accepted, accepted, not_acceptable, with_transfer_syntax
-from hilum.pixels.codecs import can_decode
-from hilum.services.render import RenderService
+from hilum.kernel.errors import Unsupported
+from hilum.pixels.transcode import can_transcode, inherent_loss
 from hilum.services.retrieve import RetrieveService
+from hilum.services.transcode import TranscodeService
 
 
-async def retrieve_instances(request: Request, retrieve: RetrieveService, render: RenderService) -> Response:
+async def retrieve_instances(request: Request, retrieve: RetrieveService, transcode: TranscodeService) -> Response:
     """Answer with the Part 10 files of a study, a series or one instance, as they were stored unless asked otherwise.
 
-    A transfer syntax is a wish for the encoding: `*` or none is the stored one; Explicit VR Little Endian is made where
-    an instance is stored in another; any other can only be had where it is the stored one.
+    A transfer syntax is a wish for the encoding: `*` or none is the stored one. Another is made without loss, and with
+    loss only where the syntax named cannot do without; the instance has another UID then. Of a study or series, what
+    has no pixels comes in Explicit VR Little Endian instead of a syntax for pixels, and what does not fit the syntax as
+    it is stored; the header of each part tells.
 
     Reference: PS3.18 §10.4, §8.7.3.5
     """
@@ -37,12 +40,14 @@ async def retrieve_instances(request: Request, retrieve: RetrieveService, render
         return Response(status_code=304, headers={"ETag": tag})
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if not choice.is_multipart:
-        return await _single(request, retrieve, render, instances[0], choice, headers)
-    parts = _parts(retrieve, render, tenant_id, instances, choice)
+        return await _single(request, retrieve, transcode, instances[0], choice, headers)
     if any(_is_transcoded(instance, choice) for instance in instances):
-        return multipart(parts, DICOM, headers)
+        parts = _parts(retrieve, transcode, instances, choice, is_one=target.instance is not None)
+        # The first part is begun before the answer, so that what is wrong with it can still be said.
+        first = await anext(parts)
+        return multipart(_after_part(first, parts), DICOM, headers)
     sizes = [(_part_headers(instance.transfer_syntax_uid), instance.blob.size_bytes) for instance in instances]
-    return multipart(parts, DICOM, headers, known=sizes)
+    return multipart(_stored_parts(retrieve, instances), DICOM, headers, known=sizes)
 
 
 def _may_transcode(request: Request) -> bool:
@@ -50,26 +55,28 @@ def _may_transcode(request: Request) -> bool:
 
 
 def _choose(ranges: Sequence[Accepted], instances: Sequence[StoredInstance], *, is_one: bool) -> Accepted:
-    for one in ranges:
-        if not one.allows(DICOM) or not all(_can_be_given(instance, one) for instance in instances):
+    """Return the best range that can be satisfied; of equally good ones one that needs no work."""
+    possible = [one for one in ranges if one.allows(DICOM) and (one.is_multipart or one.is_any or is_one)]
+    for one in sorted(possible, key=lambda one: (-one.quality, _is_any_transcoded(instances, one))):
+        if not all(_can_be_given(instance, one, is_one=is_one) for instance in instances):
             continue
-        if one.is_multipart:
-            return one
-        if one.is_any:
-            # Left open, the form is the standard's default for the resource (PS3.18 Table 10.4.4-1).
-            return replace(one, media_type=DICOM, is_multipart=True)
-        if is_one:
-            return one
+        # Left open, the form is the standard's default for the resource (PS3.18 Table 10.4.4-1).
+        return replace(one, media_type=DICOM, is_multipart=True) if one.is_any else one
     stored = sorted({instance.transfer_syntax_uid for instance in instances})
     raise not_acceptable(*(f'multipart/related; type="application/dicom"; transfer-syntax={uid}' for uid in stored))
 
 
-def _can_be_given(instance: StoredInstance, choice: Accepted) -> bool:
+def _is_any_transcoded(instances: Sequence[StoredInstance], choice: Accepted) -> bool:
+    return any(_is_transcoded(instance, choice) for instance in instances)
+
+
+def _can_be_given(instance: StoredInstance, choice: Accepted, *, is_one: bool) -> bool:
     if not _is_transcoded(instance, choice):
         return True
-    return choice.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN and (
-        instance.frame_count == 0 or can_decode(instance.transfer_syntax_uid)
-    )
+    target_uid = choice.transfer_syntax_uid or ""
+    if not instance.frame_count:
+        return not is_one or not transfer_syntax(target_uid).is_encapsulated
+    return can_transcode(instance.transfer_syntax_uid, target_uid, inherent_loss(target_uid))
 
 
 def _is_transcoded(instance: StoredInstance, choice: Accepted) -> bool:
@@ -79,16 +86,16 @@ def _is_transcoded(instance: StoredInstance, choice: Accepted) -> bool:
 async def _single(
     request: Request,
     retrieve: RetrieveService,
-    render: RenderService,
+    transcode: TranscodeService,
     instance: StoredInstance,
     choice: Accepted,
     headers: dict[str, str],
 ) -> Response:
-    if _is_transcoded(instance, choice):
-        tenant_id = request.state.principal.tenant.tenant_id
-        content = await render.in_explicit_little_endian(tenant_id, instance)
-        media_type = _content_type(EXPLICIT_VR_LITTLE_ENDIAN)
-        return Response(content, headers={**headers, "Content-Type": media_type})
+    target_uid = choice.transfer_syntax_uid
+    if target_uid is not None and _is_transcoded(instance, choice):
+        content = transcode.part10(instance, target_uid, loss=inherent_loss(target_uid))
+        first = await anext(content)
+        return StreamingResponse(after(first, content), headers={**headers, "Content-Type": _content_type(target_uid)})
     size_bytes = instance.blob.size_bytes
     media_type = _content_type(instance.transfer_syntax_uid)
 
@@ -98,23 +105,40 @@ async def _single(
     return ranged(request, stream, size_bytes, {**headers, "Content-Type": media_type})
 
 
+async def _stored_parts(retrieve: RetrieveService, instances: Sequence[StoredInstance]) -> AsyncIterator[Part]:
+    async for instance, content in retrieve.part10(instances):
+        yield _part_headers(instance.transfer_syntax_uid), content
+
+
 async def _parts(
     retrieve: RetrieveService,
-    render: RenderService,
-    tenant_id: int,
+    transcode: TranscodeService,
     instances: Sequence[StoredInstance],
     choice: Accepted,
+    *,
+    is_one: bool,
 ) -> AsyncIterator[Part]:
-    if not any(_is_transcoded(instance, choice) for instance in instances):
-        async for instance, content in retrieve.part10(instances):
-            yield _part_headers(instance.transfer_syntax_uid), content
-        return
     for instance in instances:
-        if _is_transcoded(instance, choice):
-            file = await render.in_explicit_little_endian(tenant_id, instance)
-            yield _part_headers(EXPLICIT_VR_LITTLE_ENDIAN), once(file)
-        else:
-            yield _part_headers(instance.transfer_syntax_uid), retrieve.stream(instance, 0, instance.blob.size_bytes)
+        target_uid = choice.transfer_syntax_uid or ""
+        if not instance.frame_count and transfer_syntax(target_uid).is_encapsulated:
+            target_uid = EXPLICIT_VR_LITTLE_ENDIAN
+        if target_uid != instance.transfer_syntax_uid:
+            content = transcode.part10(instance, target_uid, loss=inherent_loss(target_uid))
+            try:
+                first = await anext(content)
+            except Unsupported:
+                if is_one:
+                    raise
+            else:
+                yield _part_headers(target_uid), after(first, content)
+                continue
+        yield _part_headers(instance.transfer_syntax_uid), retrieve.stream(instance)
+
+
+async def _after_part(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    yield first
+    async for part in rest:
+        yield part
 
 
 def _content_type(transfer_syntax_uid: str) -> str:

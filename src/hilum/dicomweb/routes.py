@@ -25,6 +25,7 @@ from hilum.services.render import RenderService
 from hilum.services.retrieve import RetrieveService
 from hilum.services.search import SearchService
 from hilum.services.store import StoreService
+from hilum.services.transcode import TranscodeService
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -42,6 +43,7 @@ class DicomwebServices:
     retrieve: RetrieveService
     search: SearchService
     render: RenderService
+    transcode: TranscodeService
 
 
 def routes(services: DicomwebServices) -> list[Route]:
@@ -60,13 +62,13 @@ def routes(services: DicomwebServices) -> list[Route]:
         return handler
 
     async def instances(request: Request) -> Response:
-        return await retrieve_instances(request, services.retrieve, services.render)
+        return await retrieve_instances(request, services.retrieve, services.transcode)
 
     async def metadata(request: Request) -> Response:
         return await retrieve_metadata(request, services.retrieve)
 
     async def frames(request: Request) -> Response:
-        return await retrieve_frames(request, services.retrieve, services.render)
+        return await retrieve_frames(request, services.retrieve, services.transcode)
 
     async def bulk_data(request: Request) -> Response:
         return await retrieve_bulk_data(request, services.retrieve)

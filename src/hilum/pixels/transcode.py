@@ -113,6 +113,12 @@ def route_of(source_uid: str, target_uid: str, loss: Loss | None = None) -> Rout
     return Route.ENCODE
 
 
+def inherent_loss(target_uid: str) -> Loss | None:
+    """Return the loss that who asks for a transfer syntax by name has asked for: some cannot be had without."""
+    profile = profile_of(target_uid)
+    return Loss() if profile is not None and profile.loss is LossKind.ALWAYS else None
+
+
 def is_lossy_encoding(target_uid: str, loss: Loss | None) -> bool:
     """Return whether encoding in a transfer syntax, with the loss allowed, loses information."""
     profile = profile_of(target_uid)

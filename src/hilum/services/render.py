@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
 import orjson
 
 from hilum.archive.model import StoredInstance
 from hilum.archive.ports import InstanceIndex
 from hilum.dicom.frames import FrameIndex
-from hilum.dicom.transcoding import NativePixels, to_explicit_little_endian
-from hilum.dicom.uids import transfer_syntax
-from hilum.kernel.errors import LimitExceeded, NotFound, Unsupported
+from hilum.kernel.errors import LimitExceeded, NotFound
 from hilum.kernel.limits import (
     MAX_ANIMATED_FRAMES,
     MAX_LOOK_UP_DATA_BYTES,
     MAX_RENDERED_PIXELS,
     MAX_RENDERING_BYTES,
     MAX_RENDERINGS_IN_FLIGHT,
-    MAX_TRANSCODED_BYTES,
 )
 from hilum.pixels.attributes import bulk_references, describe_pixels, frame_time_ms
-from hilum.pixels.codecs import DecodedFrame, can_decode, decode_frame
 from hilum.pixels.grayscale import Window
-from hilum.pixels.native import Samples
 from hilum.pixels.picture import Picture, Viewport, encode_gif, encode_jpeg, encode_png
 from hilum.pixels.render import render_frame
 from hilum.services.allowance import Allowance
@@ -144,77 +137,6 @@ class RenderService:
                 duration_ms = frame_time_ms(source.attributes) * step
                 return await self._on_thread(lambda: encode_gif(pictures, duration_ms))
 
-    async def native_frames(
-        self, tenant_id: int, instance: StoredInstance, frame_numbers: Sequence[int]
-    ) -> AsyncIterator[bytes]:
-        """Yield frames decoded to native little endian samples, those of a pixel together.
-
-        Raises:
-            As `picture` does.
-
-        Reference: PS3.18 §8.7.3.5
-        """
-        source = await self._source(tenant_id, instance)
-        for frame_number in frame_numbers:
-            async with self._slots, self._memory.share(_frame_memory_bytes(source)):
-                (data,) = await self._frame(source, frame_number)
-                frame = await self._on_thread(partial(_decoded, source, frame_number, data))
-            yield _native(frame, describe_pixels(source.attributes).bits_allocated)
-
-    async def in_explicit_little_endian(self, tenant_id: int, instance: StoredInstance) -> bytes:
-        """Return the instance's Part 10 file in Explicit VR Little Endian with native pixels.
-
-        Raises:
-            LimitExceeded: it would be larger than we hold in memory.
-            Unsupported: its frames cannot be decoded.
-            CorruptData: its frames or its data set are damaged.
-
-        Reference: PS3.18 §8.7.3.5
-        """
-        syntax = transfer_syntax(instance.transfer_syntax_uid)
-        has_pixels = instance.frame_index is not None
-        if has_pixels and not can_decode(instance.transfer_syntax_uid):
-            raise Unsupported("The instance cannot be decoded.", code="not-acceptable")
-        if instance.blob.size_bytes > MAX_TRANSCODED_BYTES:
-            raise _too_large_to_transcode()
-        async with self._slots:
-            source = None
-            decoded_bytes = instance.blob.size_bytes
-            if has_pixels and (syntax.is_encapsulated or not syntax.is_little_endian):
-                source = await self._source(tenant_id, instance)
-                decoded_bytes = describe_pixels(source.attributes).native_frame_bits // 8 * source.frames.frame_count
-                if decoded_bytes > MAX_TRANSCODED_BYTES:
-                    raise _too_large_to_transcode()
-            # The file, its pixels decoded, and the file made of both.
-            async with self._memory.share(instance.blob.size_bytes + 2 * decoded_bytes):
-                file = await self._file(instance)
-                pixels = await self._all_pixels(source) if source is not None else None
-                return await self._on_thread(lambda: to_explicit_little_endian(file, pixels))
-
-    async def _file(self, instance: StoredInstance) -> bytes:
-        pieces: list[bytes] = []
-        async for _, content in self._retrieve.part10([instance]):
-            pieces.extend([chunk async for chunk in content])
-        return b"".join(pieces)
-
-    async def _all_pixels(self, source: _Source) -> NativePixels:
-        description = describe_pixels(source.attributes)
-        frames: list[DecodedFrame] = []
-        for frame_number in range(1, source.frames.frame_count + 1):
-            (data,) = await self._frame(source, frame_number)
-            frames.append(await self._on_thread(partial(_decoded, source, frame_number, data)))
-        if description.bits_allocated == 1:
-            # Frames of single bits follow one another without padding (PS3.5 §8.1.1).
-            joined = _packed(np.concatenate([frame.samples.reshape(-1) for frame in frames]))
-        else:
-            joined = b"".join(_native(frame, description.bits_allocated) for frame in frames)
-        return NativePixels(
-            joined,
-            description.bits_allocated,
-            description.samples_per_pixel,
-            frames[0].photometric_interpretation if frames else description.photometric_interpretation,
-        )
-
     async def _source(self, tenant_id: int, instance: StoredInstance) -> _Source:
         if instance.frame_index is None:
             raise NotFound("The instance has no pixels.", code="no-pixels")
@@ -274,22 +196,6 @@ def _frame_memory_bytes(source: _Source) -> int:
     return _COPIES_OF_A_FRAME * (describe_pixels(source.attributes).native_frame_bits // 8)
 
 
-def _decoded(source: _Source, frame_number: int, data: bytes) -> DecodedFrame:
-    description = describe_pixels(source.attributes)
-    return decode_frame(source.instance.transfer_syntax_uid, description, data)
-
-
-def _native(frame: DecodedFrame, bits_allocated: int) -> bytes:
-    if bits_allocated == 1:
-        return _packed(frame.samples)
-    little_endian = frame.samples.dtype.newbyteorder("<")
-    return frame.samples.astype(little_endian, copy=False).tobytes()
-
-
-def _packed(bits: Samples) -> bytes:
-    return np.packbits(bits.reshape(-1), bitorder="little").tobytes()
-
-
 def _encoded(picture: Picture, options: PictureOptions) -> bytes:
     match options.format:
         case PictureFormat.JPEG:
@@ -298,9 +204,3 @@ def _encoded(picture: Picture, options: PictureOptions) -> bytes:
             return encode_png(picture)
         case PictureFormat.GIF:
             return encode_gif([picture], 0)
-
-
-def _too_large_to_transcode() -> LimitExceeded:
-    return LimitExceeded(
-        f"Instances of more than {MAX_TRANSCODED_BYTES} bytes are sent as stored only.", code="too-large-to-transcode"
-    )
