@@ -179,6 +179,19 @@ class IngestSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 5.0
 
 
+class ForwardingSettings(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What is sent to other archives by rules."""
+
+    retry_s: Annotated[
+        Annotated[float, Meta(gt=0)],
+        Meta(description="How long a destination that does not answer is left alone at first; doubled each time."),
+    ] = 5.0
+    longest_retry_s: Annotated[
+        Annotated[float, Meta(gt=0)],
+        Meta(description="How long it is left alone at most."),
+    ] = limits.MAX_LANE_REST_S
+
+
 class WebTokenSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     """JSON web tokens, by which DICOM callers may prove a user."""
 
@@ -237,6 +250,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
+    forwarding: ForwardingSettings = field(default_factory=ForwardingSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     log: LogSettings = field(default_factory=LogSettings)
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from hilum.kernel.errors import Unavailable
+from hilum.kernel.limits import MAX_LANE_REST_S
 
 JobValue: TypeAlias = str | int | float | bool | list["JobValue"] | dict[str, "JobValue"] | None
 """What a payload is made of: JSON. Identifiers, never values of patient attributes."""
@@ -196,10 +197,11 @@ class JobLeases(Protocol):
         error_code: str | None = None,
         error: str | None = None,
         lane_rest_s: float = 0.0,
+        longest_lane_rest_s: float = MAX_LANE_REST_S,
     ) -> bool:
         """Let the job wait for its next try, its attempts counted as said; False when the lease was lost.
 
-        With `lane_rest_s` nothing of its lane begins for so long, twice as long each time in a row.
+        With `lane_rest_s` nothing of its lane begins for so long, twice as long each time in a row up to the longest.
         """
         ...
 

@@ -307,7 +307,13 @@ class JobWorker:
             # The job is as good as any other of its lane to find out whether there is an answer again.
             rest_s = rule.delay_s(1, random.random()) or 0.0
             return "retried", lambda: self._leases.put_back(
-                job, 0.0, attempt=job.attempt, error_code=code, error=words, lane_rest_s=rest_s
+                job,
+                0.0,
+                attempt=job.attempt,
+                error_code=code,
+                error=words,
+                lane_rest_s=rest_s,
+                longest_lane_rest_s=rule.longest_delay_s,
             )
         return "retried", lambda: self._leases.put_back(job, delay_s, attempt=job.attempt, error_code=code, error=words)
 

@@ -148,12 +148,13 @@ class PostgresLeases:
         error_code: str | None = None,
         error: str | None = None,
         lane_rest_s: float = 0.0,
+        longest_lane_rest_s: float = MAX_LANE_REST_S,
     ) -> bool:
         """Let the job wait for its next try; False when the lease was lost."""
         is_mine = await self._return(job, JobState.QUEUED, delay_s, attempt, error_code, error)
         if is_mine and lane_rest_s > 0:
             async with self._connections.use(None) as connection:
-                await connection.execute(_REST, job.tenant_id, job.lane, lane_rest_s, error, MAX_LANE_REST_S)
+                await connection.execute(_REST, job.tenant_id, job.lane, lane_rest_s, error, longest_lane_rest_s)
         return is_mine
 
     async def sweep(self) -> int:
