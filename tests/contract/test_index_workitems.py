@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -211,7 +211,7 @@ async def test_an_announcement_reaches_every_subscriber_once(workitems: Workitem
     await put(workitems, tenant_id, item)
     await workitems.subscribe(tenant_id, "1.2.3", "ONE", has_deletion_lock=False, report=reports(item)[0])
     await workitems.subscribe_globally(tenant_id, GlobalSubscription("TWO", has_deletion_lock=False))
-    await workitems.announce(tenant_id, WorkitemReport(WorkitemEventType.SCP_STATUS_CHANGE, {}))
+    await workitems.announce(WorkitemReport(WorkitemEventType.SCP_STATUS_CHANGE, {}))
     assert [uid for uid, _ in await events(workitems, tenant_id, "ONE")] == ["1.2.3", "1.2.840.10008.5.1.4.34.5"]
     assert [uid for uid, _ in await events(workitems, tenant_id, "TWO")] == ["1.2.840.10008.5.1.4.34.5"]
 
@@ -223,10 +223,10 @@ async def test_events_are_one_workers_at_a_time(
     await put(workitems, tenant_id, workitem("1.1"), workitem("1.2"))
     async with open_index(database.app_address()) as other_index:
         other = other_index.workitems
-        assert (tenant_id, "WATCH") in await other.waiting_subscribers()
+        assert (tenant_id, "WATCH", False) in await other.waiting_subscribers()
         leased = await workitems.lease_events(tenant_id, "WATCH", 60, 100)
         assert await other.lease_events(tenant_id, "WATCH", 60, 100) == []
-        assert (tenant_id, "WATCH") not in await other.waiting_subscribers()
+        assert (tenant_id, "WATCH", False) not in await other.waiting_subscribers()
         await workitems.delivered(tenant_id, "WATCH", [leased[0].event_id])
         assert await other.lease_events(tenant_id, "WATCH", 60, 100) == []
         await workitems.end_lease(tenant_id, "WATCH", failed=False)
@@ -234,7 +234,7 @@ async def test_events_are_one_workers_at_a_time(
         assert [event.sop_instance_uid for event in left] == ["1.2"]
         await other.delivered(tenant_id, "WATCH", [left[0].event_id])
         await other.end_lease(tenant_id, "WATCH", failed=False)
-    assert (tenant_id, "WATCH") not in await workitems.waiting_subscribers()
+    assert (tenant_id, "WATCH", False) not in await workitems.waiting_subscribers()
 
 
 async def test_the_lease_of_a_lost_worker_runs_out(
@@ -252,8 +252,21 @@ async def test_after_a_failure_events_wait(workitems: Workitems, tenant_id: int)
     await put(workitems, tenant_id, workitem())
     await workitems.lease_events(tenant_id, "WATCH", 60, 100)
     await workitems.end_lease(tenant_id, "WATCH", failed=True)
-    assert (tenant_id, "WATCH") not in await workitems.waiting_subscribers()
-    assert await workitems.lease_events(tenant_id, "WATCH", 60, 100) == []
+    assert (tenant_id, "WATCH", True) in await workitems.waiting_subscribers()
+    # Whoever has a way to it all the same need not wait.
+    assert len(await workitems.lease_events(tenant_id, "WATCH", 60, 100)) == 1
+    await workitems.end_lease(tenant_id, "WATCH", failed=False)
+    assert (tenant_id, "WATCH", False) in await workitems.waiting_subscribers()
+
+
+async def test_events_nobody_took_are_given_up_after_a_time(workitems: Workitems, tenant_id: int) -> None:
+    await workitems.subscribe_globally(tenant_id, GlobalSubscription("WATCH", has_deletion_lock=False))
+    await put(workitems, tenant_id, workitem())
+    now = datetime.now(UTC)
+    await workitems.give_up_events(tenant_id, "WATCH", now - timedelta(hours=1))
+    assert len(await events(workitems, tenant_id, "WATCH")) == 1
+    await workitems.give_up_events(tenant_id, "WATCH", now + timedelta(hours=1))
+    assert await events(workitems, tenant_id, "WATCH") == []
 
 
 async def test_another_tenant_sees_and_is_told_nothing(

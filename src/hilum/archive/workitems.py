@@ -251,12 +251,15 @@ class Workitems(Protocol):
         """End every subscription of the application entity; undelivered events are dropped."""
         ...
 
-    async def announce(self, tenant_id: int, report: WorkitemReport) -> None:
-        """Tell every application entity that has a subscription something that is about no single workitem."""
+    async def announce(self, report: WorkitemReport) -> None:
+        """Tell every subscriber, of all tenants, something that is about no single workitem."""
         ...
 
-    async def waiting_subscribers(self) -> list[tuple[int, str]]:
-        """Return tenants and subscribers that have events to be delivered now, and are not being served."""
+    async def waiting_subscribers(self) -> list[tuple[int, str, bool]]:
+        """Return tenants and subscribers that have events and are not being served.
+
+        The third says whether the subscriber rests: it could not be reached, and it is not time to try again.
+        """
         ...
 
     async def lease_events(self, tenant_id: int, subscriber: str, lease_s: float, limit: int) -> list[WorkitemEvent]:
@@ -264,7 +267,11 @@ class Workitems(Protocol):
         ...
 
     async def delivered(self, tenant_id: int, subscriber: str, event_ids: Sequence[int]) -> None:
-        """Forget events."""
+        """Forget events; the lease begins anew."""
+        ...
+
+    async def give_up_events(self, tenant_id: int, subscriber: str, before: datetime) -> None:
+        """Forget a subscriber's events that are older."""
         ...
 
     async def end_lease(self, tenant_id: int, subscriber: str, *, failed: bool) -> None:

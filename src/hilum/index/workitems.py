@@ -27,6 +27,7 @@ from hilum.dicom.dictionary import tag_of
 from hilum.dicom.temporal import temporal_interval
 from hilum.dicom.uids import UPS_GLOBAL_SUBSCRIPTION
 from hilum.index.pool import Connection, TenantPool
+from hilum.index.read_sql import TENANTS
 from hilum.index.search import compiled_sql
 from hilum.index.terms import first_text, json_text, terms_of
 from hilum.index.workitem_search import search_statement
@@ -95,20 +96,21 @@ ON CONFLICT DO NOTHING
 """
 _TELL: Final = f"SELECT pg_notify('hilum_{TOPIC}', $1::text)"
 _WAITING: Final = """
-SELECT tenant_id, subscriber FROM workitem_delivery AS delivery
-WHERE leased_until <= now() AND retry_at <= now() AND EXISTS (
+SELECT tenant_id, subscriber, retry_at > now() FROM workitem_delivery AS delivery
+WHERE leased_until <= now() AND EXISTS (
     SELECT FROM workitem_event AS event
     WHERE event.subscriber = delivery.subscriber AND event.tenant_id = delivery.tenant_id)
 """
 _LEASE: Final = """
 UPDATE workitem_delivery SET lease = $3, leased_until = now() + make_interval(secs => $4)
-WHERE subscriber = $2 AND tenant_id = $1 AND ((leased_until <= now() AND retry_at <= now()) OR lease = $3)
+WHERE subscriber = $2 AND tenant_id = $1 AND (leased_until <= now() OR lease = $3)
 """
 _OLDEST: Final = """
 SELECT event_id, sop_instance_uid, event_type, information, created_at FROM workitem_event
 WHERE subscriber = $2 AND tenant_id = $1 ORDER BY event_id LIMIT $3
 """
 _FORGET: Final = "DELETE FROM workitem_event WHERE event_id = ANY($2::bigint[]) AND subscriber = $3 AND tenant_id = $1"
+_GIVE_UP: Final = "DELETE FROM workitem_event WHERE subscriber = $2 AND tenant_id = $1 AND created_at < $3"
 _RENEW: Final = """
 UPDATE workitem_delivery SET leased_until = now() + make_interval(secs => $4)
 WHERE subscriber = $2 AND tenant_id = $1 AND lease = $3
@@ -264,19 +266,22 @@ class PostgresWorkitems:
             for table in ("workitem_global_subscription", "workitem_subscription", "workitem_event"):
                 await _execute_for(connection, table, tenant_id, subscriber)
 
-    async def announce(self, tenant_id: int, report: WorkitemReport) -> None:
-        """Tell every application entity that has a subscription something that is about no single workitem."""
-        async with self._writing.use(tenant_id) as connection, connection.transaction():
-            subscribers = [record[0] for record in await connection.fetch(_ALL_SUBSCRIBERS, tenant_id)]
-            await _add_events(connection, tenant_id, subscribers, UPS_GLOBAL_SUBSCRIPTION, [report])
+    async def announce(self, report: WorkitemReport) -> None:
+        """Tell every subscriber, of all tenants, something that is about no single workitem."""
+        async with self._writing.use(None) as connection:
+            tenants = [record[0] for record in await connection.fetch(TENANTS)]
+        for tenant_id in tenants:
+            async with self._writing.use(tenant_id) as connection, connection.transaction():
+                subscribers = [record[0] for record in await connection.fetch(_ALL_SUBSCRIBERS, tenant_id)]
+                await _add_events(connection, tenant_id, subscribers, UPS_GLOBAL_SUBSCRIPTION, [report])
 
     # --- events --------------------------------------------------------------------------------------------------
 
-    async def waiting_subscribers(self) -> list[tuple[int, str]]:
-        """Return tenants and subscribers that have events to be delivered now, and are not being served."""
+    async def waiting_subscribers(self) -> list[tuple[int, str, bool]]:
+        """Return tenants and subscribers that have events and are not being served, and whether they rest."""
         async with self._writing.use(None) as connection, connection.transaction():
             await connection.execute("SELECT set_config('hilum.deliveries', 'on', true)")
-            return [(record[0], record[1]) for record in await connection.fetch(_WAITING)]
+            return [(record[0], record[1], record[2]) for record in await connection.fetch(_WAITING)]
 
     async def lease_events(self, tenant_id: int, subscriber: str, lease_s: float, limit: int) -> list[WorkitemEvent]:
         """Return a subscriber's oldest events, whose delivery is the caller's alone for a time; [] if it is not."""
@@ -296,10 +301,15 @@ class PostgresWorkitems:
         ]
 
     async def delivered(self, tenant_id: int, subscriber: str, event_ids: Sequence[int]) -> None:
-        """Forget events; the lease lasts on."""
+        """Forget events; the lease begins anew."""
         async with self._writing.use(tenant_id) as connection, connection.transaction():
             await connection.execute(_FORGET, tenant_id, list(event_ids), subscriber)
             await connection.execute(_RENEW, tenant_id, subscriber, self._lease, WORKITEM_DELIVERY_LEASE_S)
+
+    async def give_up_events(self, tenant_id: int, subscriber: str, before: datetime) -> None:
+        """Forget a subscriber's events that are older."""
+        async with self._writing.use(tenant_id) as connection:
+            await connection.execute(_GIVE_UP, tenant_id, subscriber, before)
 
     async def end_lease(self, tenant_id: int, subscriber: str, *, failed: bool) -> None:
         """Give the delivery free; after a failure not before a time that grows with each one in a row."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from hilum.archive.workitems import WorkitemProblem
 from hilum.dicom.dictionary import tag_of
 from hilum.dimse import status
 from hilum.kernel.errors import (
@@ -106,6 +107,33 @@ NORMALIZED_STATUSES: Final = status_table(
     {"missing-attribute": status.MISSING_ATTRIBUTE, "missing-value": status.MISSING_ATTRIBUTE_VALUE},
 )
 """N-CREATE, N-SET, N-GET, N-ACTION, N-EVENT-REPORT, N-DELETE (PS3.7 §10.1, Annex C)."""
+
+WORKITEM_STATUSES: Final = status_table(
+    NORMALIZED_STATUSES.families,
+    {
+        **NORMALIZED_STATUSES.codes,
+        "invalid-uid": status.INVALID_SOP_INSTANCE,
+        "invalid-argument": status.INVALID_ARGUMENT_VALUE,
+        "missing-keys": status.INVALID_ARGUMENT_VALUE,
+        "bad-query-value": status.INVALID_ARGUMENT_VALUE,
+        "no-such-sop-class": status.NO_SUCH_SOP_CLASS,
+        "no-such-action": status.NO_SUCH_ACTION_TYPE,
+        WorkitemProblem.DUPLICATE: status.DUPLICATE_SOP_INSTANCE,
+        WorkitemProblem.FINAL: status.WORKITEM_NO_LONGER_UPDATABLE,
+        WorkitemProblem.TRANSACTION: status.WORKITEM_WRONG_TRANSACTION_UID,
+        WorkitemProblem.IN_PROGRESS: status.WORKITEM_ALREADY_IN_PROGRESS,
+        WorkitemProblem.TO_SCHEDULED: status.WORKITEM_SCHEDULED_BY_CREATION_ONLY,
+        WorkitemProblem.REQUIREMENTS: status.WORKITEM_FINAL_STATE_REQUIREMENTS,
+        WorkitemProblem.UNKNOWN: status.NO_SUCH_WORKITEM,
+        WorkitemProblem.UNKNOWN_RECEIVER: status.RECEIVING_AE_TITLE_UNKNOWN,
+        WorkitemProblem.NOT_SCHEDULED: status.WORKITEM_NOT_CREATED_AS_SCHEDULED,
+        WorkitemProblem.NOT_IN_PROGRESS: status.WORKITEM_NOT_IN_PROGRESS,
+        WorkitemProblem.COMPLETED: status.WORKITEM_IS_COMPLETED,
+        WorkitemProblem.PERFORMER: status.PERFORMER_UNREACHABLE,
+        WorkitemProblem.INAPPROPRIATE: status.ACTION_NOT_APPROPRIATE,
+    },
+)
+"""N-CREATE, N-SET, N-GET and N-ACTION of unified procedure steps (PS3.4 Annex CC)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from which each door makes its own statuses.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -21,7 +21,6 @@ from hilum.archive.workitems import (
     WorkitemAct,
     WorkitemProblem,
     WorkitemQuery,
-    WorkitemReport,
     Workitems,
     WorkitemState,
     WorkitemWarning,
@@ -76,22 +75,14 @@ class WorkitemService:
     """Keeps to the state table and the attribute requirements of PS3.4 Annex CC, whichever door asks.
 
     Args:
-        remotes: who may be subscribed; None where no door delivers events.
-        on_events: called after events have been kept for subscribers.
+        workitems: where they are kept, with the events for subscribers that each change makes.
+        remotes: who may be subscribed.
     """
 
-    def __init__(
-        self,
-        workitems: Workitems,
-        remotes: RemoteFinder,
-        clock: Clock,
-        *,
-        on_events: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, workitems: Workitems, remotes: RemoteFinder, clock: Clock) -> None:
         self._workitems = workitems
         self._remotes = remotes
         self._clock = clock
-        self._on_events = on_events
 
     # --- workitems -----------------------------------------------------------------------------------------------
 
@@ -111,7 +102,6 @@ class WorkitemService:
         change = rules.created(uid, attributes, self._clock.now())
         if not await self._workitems.create(tenant_id, change.workitem, change.reports):
             raise problem(WorkitemProblem.DUPLICATE)
-        self._on_events()
         return Written(change.workitem, WorkitemWarning.MODIFIED if change.is_modified else None)
 
     async def read_workitem(self, tenant_id: int, sop_instance_uid: str) -> Workitem:
@@ -215,7 +205,6 @@ class WorkitemService:
                 raise problem(WorkitemProblem.PERFORMER)
             report = rules.cancel_request(request, requesting_ae_title)
             await self._workitems.report(tenant_id, sop_instance_uid, [report])
-            self._on_events()
         return written
 
     def search_workitems(self, tenant_id: int, query: WorkitemQuery) -> AsyncIterator[DicomJson]:
@@ -251,7 +240,6 @@ class WorkitemService:
             if isinstance(result, WorkitemWarning):
                 return Written(workitem, result)
             if await self._workitems.replace(tenant_id, result.workitem, result.reports):
-                self._on_events()
                 return Written(replace(result.workitem, version=workitem.version + 1))
         raise Unavailable("the workitem is being changed by others all the time", code="workitem-busy")
 
@@ -297,7 +285,6 @@ class WorkitemService:
                 report=rules.state_report(workitem.attributes),
             ):
                 raise problem(WorkitemProblem.UNKNOWN)
-        self._on_events()
 
     async def unsubscribe(self, tenant_id: int, sop_instance_uid: str, subscriber: str) -> None:
         """End a subscription; by a well-known UID all that the application entity has. Without one nothing happens.
@@ -326,15 +313,15 @@ class WorkitemService:
             raise problem(WorkitemProblem.INAPPROPRIATE)
         await self._workitems.suspend(tenant_id, subscriber)
 
-    async def announce_restart(self, tenant_ids: Sequence[int]) -> None:
-        """Tell all subscribers that the service is there again.
+    async def announce_restart(self) -> None:
+        """Tell the subscribers of all tenants that the service is there again.
+
+        Raises:
+            Unavailable: the database does not answer.
 
         Reference: PS3.4 §CC.2.4.3
         """
-        report: WorkitemReport = rules.restart_report()
-        for tenant_id in tenant_ids:
-            await self._workitems.announce(tenant_id, report)
-        self._on_events()
+        await self._workitems.announce(rules.restart_report())
 
 
 def problem(code: WorkitemProblem) -> HilumError:
