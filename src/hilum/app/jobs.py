@@ -11,6 +11,7 @@ from hilum.app.archive import Archive
 from hilum.app.observers import ForwardMetrics, JobMetrics, show_destinations
 from hilum.app.remotes import echo_with
 from hilum.app.settings import Settings
+from hilum.archive.commitment import COMMITMENT_JOB
 from hilum.index.address import DatabaseAddress
 from hilum.index.pool import TenantPool
 from hilum.jobs.catalogue import Catalogue, JobKind
@@ -26,8 +27,8 @@ from hilum.queue.outbox import PostgresOutbox
 from hilum.services.forward_sending import ForwardSender
 from hilum.services.forwarding import SEND, STABLE
 
-# What is to be sent must arrive, however long the destination is away.
-_FOR_EVER = RetryRule(attempts=None, first_delay_s=5.0, longest_delay_s=300.0)
+# A modality that has not taken an answer in about two weeks will not miss it.
+_FOR_DAYS = RetryRule(attempts=340, first_delay_s=5.0, longest_delay_s=3600.0)
 
 
 def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
@@ -40,9 +41,16 @@ def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
         calling_ae_title=settings.dicom.ae_title,
         observer=ForwardMetrics(),
     )
+    # What is to be sent must arrive, however long the destination is away.
+    for_ever = RetryRule(
+        attempts=None,
+        first_delay_s=settings.forwarding.retry_s,
+        longest_delay_s=max(settings.forwarding.retry_s, settings.forwarding.longest_retry_s),
+    )
     return [
-        JobKind(SEND, sending.send_study, _FOR_EVER),
-        JobKind(STABLE, archive.forwarding.study_is_stable, _FOR_EVER),
+        JobKind(SEND, sending.send_study, for_ever),
+        JobKind(COMMITMENT_JOB, archive.commitment.run_job, _FOR_DAYS),
+        JobKind(STABLE, archive.forwarding.study_is_stable, for_ever),
     ]
 
 
