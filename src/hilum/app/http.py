@@ -42,6 +42,8 @@ _WORDS = frozenset(
         "rendered",
         "thumbnail",
         "session",
+        "worklist",
+        "procedure-steps",
         "openapi.json",
     )
 )

@@ -90,7 +90,7 @@ class PostgresProcedureSteps:
         """Return a step, or None."""
         async with self._reading.use(tenant_id) as connection:
             record = await connection.fetchrow(
-                f"{_STEP} WHERE tenant_id = $1 AND sop_instance_uid = $2", tenant_id, sop_instance_uid
+                f"{_STEP} WHERE tenant_id = $1 AND sop_instance_uid = $2", tenant_id, clean(sop_instance_uid)
             )
         return None if record is None else _step(record)
 
