@@ -31,6 +31,7 @@ class RunningHilum:
         self.output: list[str] = []
         self.http_port = 0
         self.dicom_port = 0
+        self.dicom_tls_port = 0
         self.ae_title = ""
 
     @property
@@ -77,8 +78,9 @@ class RunningHilum:
             raise AssertionError(f"hilum serve ended before it was ready:\n{''.join(self.output)}\n{self.errors}")
         words = dict(word.split("=", 1) for word in line.split()[1:])
         self.http_port = int(words["http"].rsplit(":", 1)[1])
-        self.ae_title, _, address = words["dicom"].partition("@")
+        self.ae_title, _, address = words.get("dicom", words.get("dicom_tls", "")).partition("@")
         self.dicom_port = int(address.rsplit(":", 1)[1])
+        self.dicom_tls_port = int(words["dicom_tls"].rsplit(":", 1)[1]) if "dicom_tls" in words else 0
         threading.Thread(target=self._drain, args=(self.process,), daemon=True).start()
 
     def _drain(self, process: subprocess.Popen[str]) -> None:
@@ -118,7 +120,7 @@ class RunningHilum:
         return subprocess.run(
             [sys.executable, "-m", "hilum", *arguments],
             capture_output=True, text=True, timeout=timeout, check=False,
-            env=os.environ | {"HILUM_LOG_STYLE": "json", "HILUM_DATA": str(self.data)},
+            env=os.environ | {"HILUM_LOG_STYLE": "json", "HILUM_DATA": str(self.data)} | self._environment,
         )  # fmt: skip
 
 
