@@ -36,7 +36,7 @@ def study(tmp_path: Path) -> Path:
 
 def test_help_names_every_verb() -> None:
     shown = _verb("--help").stdout
-    for verb in ("serve", "import", "demo", "send", "echo", "token", "user"):
+    for verb in ("serve", "import", "demo", "send", "echo", "find", "get", "move", "token", "user"):
         assert verb in shown
 
 

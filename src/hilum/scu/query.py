@@ -33,7 +33,6 @@ async def find(
     model: InformationModel = InformationModel.STUDY,
     is_relational: bool = False,
     is_fuzzy: bool = False,
-    character_set: str | None = None,
     priority: int = Priority.MEDIUM,
     silence_s: float = RESPONSE_TIMEOUT_S,
     on_warning: Callable[[str], object] = lambda meaning: None,
@@ -48,7 +47,6 @@ async def find(
         model: in which hierarchy. Plain queries need the unique keys of the levels above.
         is_relational: ask for leave to do without those.
         is_fuzzy: ask for names to be matched by sound.
-        character_set: the remote's favourite; see `write_data_set`.
         priority: what the remote is told of the urgency.
         silence_s: how long the remote may send nothing.
         on_warning: told of a final status that is a warning, as when there are more matches than it returns.
@@ -83,7 +81,7 @@ async def find(
             association,
             _CONTEXT_ID,
             CFindRequest(message_id=1, affected_sop_class_uid=sop_class_uid, priority=priority),
-            write_data_set(identifier, context.transfer_syntax, character_set=character_set),
+            write_data_set(identifier, context.transfer_syntax, character_set=remote.character_set),
             silence_s=silence_s,
         )
         async with contextlib.aclosing(answers):

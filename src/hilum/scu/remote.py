@@ -27,12 +27,16 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """An application entity and where it listens; with `tls` the connection is encrypted."""
+    """An application entity and where it listens; with `tls` the connection is encrypted.
+
+    `character_set` is what it prefers text in; see `dicom.data_sets.write_data_set`.
+    """
 
     ae_title: str
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    character_set: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Remote:
@@ -66,7 +70,7 @@ def dialer(tls: Callable[[RemoteAe], ssl.SSLContext] | None = None) -> Dial:
         context = None
         if remote.uses_tls:
             context = ssl.create_default_context() if tls is None else tls(remote)
-        return Remote(remote.ae_title, remote.host, remote.port, context)
+        return Remote(remote.ae_title, remote.host, remote.port, context, remote.character_set)
 
     return dial
 
