@@ -53,7 +53,7 @@ class InProcessArchive:
             await waiting
         return (await intake.commit()).sop_instance_uid
 
-    async def register(self, ae_title: str, port: int, **options: object) -> RemoteAe:
+    async def register(self, ae_title: str, port: int | None, **options: object) -> RemoteAe:
         """Register a remote on this machine."""
         entry: Mapping[str, object] = {"host": "127.0.0.1", "port": port, **options}
         return await self.archive.remotes.save(RemoteAe(0, self.tenant_id, ae_title, **entry))  # type: ignore[arg-type]

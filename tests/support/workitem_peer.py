@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from hilum.app.dimse_server import start_dimse
+from hilum.app.settings import Settings
+from hilum.app.workitems import start_workitem_events
 from hilum.archive.model import DicomJson
 from hilum.dicom.data_sets import read_data_set, write_data_set
 from hilum.dimse.command_set import decode_command_set
@@ -23,10 +28,12 @@ from hilum.dimse.messages import (
     Response,
 )
 from hilum.dimse.status import is_pending
+from hilum.index.embedded import EmbeddedPostgres
+from hilum.scp.workitem_subscribers import PresentSubscribers
 from hilum.ul.primitives import PData, ProposedContext
 from support.database import attributes_of
 from support.dimse import EXPLICIT, Peer, association_request
-from support.in_process import InProcessArchive
+from support.in_process import InProcessArchive, in_process_archive
 
 PUSH, WATCH, PULL, EVENT, QUERY = (f"1.2.840.10008.5.1.4.34.6.{number}" for number in range(1, 6))
 CONTEXTS = {sop_class: 2 * number + 1 for number, sop_class in enumerate((PUSH, WATCH, PULL, EVENT, QUERY))}
@@ -155,3 +162,19 @@ async def workitem_peer(
         yield peer
     finally:
         await peer.close()
+
+
+@asynccontextmanager
+async def telling_archive(database: EmbeddedPostgres, folder: Path) -> AsyncIterator[InProcessArchive]:
+    """An archive that delivers workitem events."""
+    settings = Settings(data=str(folder / "archive"))
+    async with in_process_archive(database, folder) as opened:
+        present = PresentSubscribers()
+        listening = socket.create_server(("127.0.0.1", 0))
+        acceptor = await start_dimse(settings, opened.archive, listening, None, present)
+        delivery = await start_workitem_events(settings, opened.archive, present, is_first=False)
+        try:
+            yield InProcessArchive(opened.archive, acceptor, opened.tenant_id, opened.ae_title)
+        finally:
+            await delivery.close()
+            await acceptor.close(5)
