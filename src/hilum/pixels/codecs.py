@@ -179,8 +179,13 @@ _BY_MEDIA_TYPE: dict[str, Decoder] = {
     "application/x-deflate": _decode_deflated,
 }
 _NATIVE = frozenset(
-    {syntax.uid for syntax in uids.TRANSFER_SYNTAXES.values() if not syntax.is_encapsulated}
-    | {uids.ENCAPSULATED_UNCOMPRESSED}
+    {
+        uids.IMPLICIT_VR_LITTLE_ENDIAN,
+        uids.EXPLICIT_VR_LITTLE_ENDIAN,
+        uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+        uids.EXPLICIT_VR_BIG_ENDIAN,
+        uids.ENCAPSULATED_UNCOMPRESSED,
+    }
 )
 _DECODERS: dict[str, Decoder] = {
     syntax.uid: _BY_MEDIA_TYPE[syntax.media_type]

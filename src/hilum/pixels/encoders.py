@@ -43,8 +43,8 @@ class Loss:
     """That frames may lose what the eye does not miss: quality from 1 to 100, as JPEG has it.
 
     JPEG takes it as it is; JPEG 2000 and HTJ2K aim at a signal-to-noise ratio of 20 dB and a third of the quality;
-    JPEG-LS lets each sample differ by 1 and another 1 for every 10 below 100; JPEG XL uses the distance its own tools
-    derive from it.
+    JPEG-LS lets each sample differ by 1 and another 1 for every 10 below 100, no more than a 32nd of the range; JPEG XL
+    uses the distance its own tools derive from it.
 
     Raises:
         InvalidInput: the quality is out of range.
@@ -201,7 +201,7 @@ def _bit_pattern(description: PixelDescription, samples: Samples) -> Samples:
 
 def _encode_jpeg_lossless(description: PixelDescription, samples: Samples, _loss: Loss | None) -> bytes:
     image = _as_image(_bit_pattern(description, samples))
-    # Called RGB on both sides, the samples stay what they are.
+    # Called RGB on both sides, the samples stay what they are; subsampled they would not under another name.
     space = "RGB" if description.samples_per_pixel == 3 else None
     data = imagecodecs.jpeg8_encode(
         image,
@@ -211,6 +211,18 @@ def _encode_jpeg_lossless(description: PixelDescription, samples: Samples, _loss
         colorspace=space,
         outcolorspace=space,
     )
+    return _not_called_rgb(bytearray(data)) if description.photometric_interpretation == "YBR_FULL" else bytes(data)
+
+
+def _not_called_rgb(data: bytearray) -> bytes:
+    """Return a JPEG stream of three components without what says that they are red, green and blue."""
+    frame, scan = data.index(b"\xff\xc3"), data.index(b"\xff\xda")
+    for component in range(3):
+        data[frame + 10 + 3 * component] = data[scan + 5 + 2 * component] = component + 1
+    adobe = data.find(b"\xff\xee", 0, frame)
+    if adobe > 0:
+        (length,) = struct.unpack_from(">H", data, adobe + 2)
+        del data[adobe : adobe + 2 + length]
     return bytes(data)
 
 
@@ -234,7 +246,7 @@ def _encode_jpeg_ls(description: PixelDescription, samples: Samples, loss: Loss 
         description.columns,
         description.samples_per_pixel,
         description.bits_stored,
-        lossy_error=0 if loss is None else min(loss.greatest_difference, (1 << description.bits_stored) // 2 - 1),
+        lossy_error=0 if loss is None else min(loss.greatest_difference, max(1, (1 << description.bits_stored) // 32)),
         interleave_mode=2 if description.samples_per_pixel == 3 else 0,
     )
     return bytes(data)
