@@ -14,7 +14,7 @@ from hilum.archive.model import DicomJson
 from hilum.archive.remotes import DimseUse
 from hilum.archive.worklist import WorklistItem, WorklistQuery, asked_for
 from hilum.dicom.data_sets import read_data_set, write_data_set
-from hilum.dicom.dictionary import tag_of
+from hilum.dicom.dictionary import is_private, tag_of
 from hilum.dicom.uids import MODALITY_WORKLIST_FIND
 from hilum.dimse import status
 from hilum.dimse.messages import CFindRequest, CFindResponse
@@ -63,9 +63,10 @@ class ModalityWorklistService(DimseService):
         return gather(call, run, FIND_STATUSES)
 
     async def _find(self, call: Call, request: CFindRequest, identifier: DicomJson) -> None:
+        keys, has_others = _supported(identifier)
         # One item more than is answered tells whether there are more.
-        query = asked_for(matching_keys(identifier), limit=MAX_WORKLIST_RESULTS + 1)
-        pending = status.PENDING_WITH_UNSUPPORTED_KEYS if _has_unsupported_keys(identifier) else status.PENDING
+        query = asked_for(matching_keys(keys), limit=MAX_WORKLIST_RESULTS + 1)
+        pending = status.PENDING_WITH_UNSUPPORTED_KEYS if has_others else status.PENDING
         remote = call.caller.remote
         character_set = (remote.character_set if remote is not None else None) or _character_set(identifier)
         count = 0
@@ -81,7 +82,7 @@ class ModalityWorklistService(DimseService):
                     )
                 count += 1
                 answer = write_data_set(
-                    requested(item.attributes, identifier), call.transfer_syntax, character_set=character_set
+                    requested(item.attributes, keys), call.transfer_syntax, character_set=character_set
                 )
                 await call.respond_with(_response(request, pending), answer)
         call.respond(_response(request, status.CANCEL if call.cancelled.is_set() else status.SUCCESS))
@@ -102,10 +103,17 @@ def _character_set(identifier: DicomJson) -> str | None:
     return "\\".join(str(value or "") for value in values) or None
 
 
-def _has_unsupported_keys(identifier: DicomJson) -> bool:
-    """Return whether a key asks for a value of a VR that cannot be matched, in a private attribute for instance."""
-    for element in identifier.values():
-        items = element.get("Value", ()) if element["vr"] == "SQ" else ()
-        if "InlineBinary" in element or any(_has_unsupported_keys(item) for item in items):
-            return True
-    return False
+def _supported(identifier: DicomJson) -> tuple[DicomJson, bool]:
+    """Return the keys that are served, and whether there are others: private ones, and values of no VR known here."""
+    keys: DicomJson = {}
+    has_others = False
+    for tag, element in identifier.items():
+        if is_private(tag) or "InlineBinary" in element:
+            has_others = True
+            continue
+        if element["vr"] == "SQ" and element.get("Value"):
+            items = [_supported(item) for item in element["Value"]]
+            has_others = has_others or any(others for _, others in items)
+            element = {"vr": "SQ", "Value": [item for item, _ in items]}
+        keys[tag] = element
+    return keys, has_others
