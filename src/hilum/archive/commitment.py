@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -161,8 +161,8 @@ class CommitmentSender(Protocol):
         """
         ...
 
-    async def request(self, remote: RemoteAe, commitment: Commitment) -> None:
-        """Return when the remote has taken our request. Its answer may have come by then, or comes later.
+    async def request(self, remote: RemoteAe, commitment: Commitment, taken: Callable[[], Awaitable[None]]) -> None:
+        """Call `taken` when the remote has taken our request, and give it some time to answer at once.
 
         Raises:
             Unavailable: it cannot be reached now.

@@ -262,7 +262,7 @@ class Association:
     async def release(self) -> None:
         """End the association in order, once everything under way is answered, and wait for its connection's end.
 
-        A peer that does not confirm in the time of ARTIM gets an abort.
+        A peer that does not confirm in the time of ARTIM gets an abort, and so it does when this is cancelled.
         """
         await self.tasks_done()
         if not self.is_ended and not self._release_sent:
@@ -273,6 +273,10 @@ class Association:
                 await self.connection.closed()
         except TimeoutError:
             self.abort(LimitExceeded("the peer does not confirm the release", code="release-timeout"))
+        except asyncio.CancelledError:
+            self.abort()
+            self.connection.close()
+            raise
 
     def leave(self) -> None:
         """Release as soon as nothing is under way; what is being received is finished and answered before."""

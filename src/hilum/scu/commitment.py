@@ -84,7 +84,7 @@ class RemoteCommitment:
         await _invoke(association, handler, request, result_data_set(commitment))
         await association.release()
 
-    async def request(self, remote: RemoteAe, commitment: Commitment) -> None:
+    async def request(self, remote: RemoteAe, commitment: Commitment, taken: Callable[[], Awaitable[None]]) -> None:
         """Return when the remote has taken our request, and has answered or let the time for it go by.
 
         Reference: PS3.4 §J.3.2, PS3.7 §10.3.4
@@ -107,9 +107,16 @@ class RemoteCommitment:
         )
         await _invoke(association, handler, request, request_data_set(commitment))
         waiting = [asyncio.ensure_future(answered.wait()), asyncio.ensure_future(association.connection.closed())]
-        await asyncio.wait(waiting, timeout=self._answer_wait_s, return_when=asyncio.FIRST_COMPLETED)
-        for each in waiting:
-            each.cancel()
+        try:
+            await taken()
+            await asyncio.wait(waiting, timeout=self._answer_wait_s, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            association.abort()
+            association.connection.close()
+            raise
+        finally:
+            for each in waiting:
+                each.cancel()
         await association.release()
 
     async def _open(
@@ -136,6 +143,7 @@ async def _invoke(association: Association, handler: _Handler, request: Request,
         response = await handler.invoke(association, _CONTEXT_ID, request, data_set)
     except BaseException:
         association.abort()
+        association.connection.close()
         raise
     row = describe_status(response.status)
     if row.category in (StatusCategory.SUCCESS, StatusCategory.WARNING):

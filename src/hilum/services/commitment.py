@@ -168,11 +168,15 @@ class CommitmentService:
             if remote is None:
                 # It may be registered later, so this is tried again for as long as jobs are.
                 raise Unavailable("the application entity is not registered", code="no-such-remote")
+
+            async def heard() -> None:
+                await self._commitments.note_sent(job.tenant_id, commitment_id)
+
             if commitment.direction is CommitmentDirection.WE_COMMIT:
                 await self._sender.report(remote, await self._decide(commitment))
+                await heard()
             else:
-                await self._sender.request(remote, commitment)
-            await self._commitments.note_sent(job.tenant_id, commitment_id)
+                await self._sender.request(remote, commitment, heard)
         finally:
             await self._commitments.give_up_claim(job.tenant_id, commitment_id)
         return None
