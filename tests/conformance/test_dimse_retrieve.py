@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, StoragePresentationContexts, build_role, evt
 from pynetdicom import sop_class as sop_classes
 from pynetdicom.sop_class import CTImageStorage
@@ -215,6 +216,20 @@ class TestDcmtkGet:
         assert "0xa900" in output
         assert "SeriesInstanceUID is missing" in output
 
+    async def test_what_it_does_not_take_as_it_is_stored_is_converted(
+        self, archive: InProcessArchive, tmp_path: Path
+    ) -> None:
+        path = Path(str(get_testdata_file("MR_small_jp2klossless.dcm")))
+        await archive.store(path.read_bytes())
+        stored = dcmread(path)
+        options = ["-S", "+xe", *keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=str(stored.StudyInstanceUID))]
+        output = await run(*self.command(archive, tmp_path / "got", *options))
+        assert "Number of Completed Suboperations : 1" in output
+        (received,) = map(dcmread, (tmp_path / "got").iterdir())
+        assert received.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+        assert received.SOPInstanceUID == stored.SOPInstanceUID
+        assert np.array_equal(received.pixel_array, stored.pixel_array)
+
 
 class TestDcmtkMove:
     """DCMTK's movescu, which is its own destination; bit by bit it writes into the folder it runs in."""
@@ -257,6 +272,20 @@ class TestDcmtkMove:
         options = ["-S", *keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study)]
         output = await self.movescu(archive, tmp_path / "got", port, *options)
         assert files_in(tmp_path / "got") == {data_set_of(file.read_bytes())}, output
+
+    async def test_what_the_destination_does_not_take_as_it_is_stored_is_converted(
+        self, archive: InProcessArchive, tmp_path: Path
+    ) -> None:
+        path = Path(str(get_testdata_file("MR_small_jp2klossless.dcm")))
+        await archive.store(path.read_bytes())
+        stored = dcmread(path)
+        port = free_port()
+        await archive.register("MOVESCU", port)
+        options = ["-S", "+xi", *keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=str(stored.StudyInstanceUID))]
+        await self.movescu(archive, tmp_path / "got", port, *options)
+        (received,) = map(dcmread, (tmp_path / "got").iterdir())
+        assert received.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+        assert np.array_equal(received.pixel_array, stored.pixel_array)
 
     async def test_an_unknown_destination_is_told(self, archive: InProcessArchive, tmp_path: Path) -> None:
         study = await stored_study(archive)
@@ -486,6 +515,17 @@ class TestOrthanc:
             for each in await asyncio.to_thread(_ask, f"{root}/instances"):
                 received.add(data_set_of(await asyncio.to_thread(_read, f"{root}/instances/{each}/file")))
         assert received == expected
+
+    async def test_it_retrieves_what_it_has_found(self, archive: InProcessArchive, tmp_path: Path) -> None:
+        study = await stored_study(archive)
+        await stored_study(archive, patient_id="OTHER")
+        async with self.running(archive, tmp_path / "orthanc") as root:
+            query = {"Level": "Study", "Query": {"PatientID": study.patient_id}}
+            found = (await asyncio.to_thread(_ask, f"{root}/modalities/hilum/query", query))["ID"]
+            assert await asyncio.to_thread(_ask, f"{root}/queries/{found}/answers") == ["0"]
+            await asyncio.to_thread(_ask, f"{root}/queries/{found}/retrieve", {"TargetAet": "ORTHANC"})
+            statistics = await asyncio.to_thread(_ask, f"{root}/statistics")
+        assert (statistics["CountStudies"], statistics["CountInstances"]) == (1, len(study.instances))
 
 
 def _read(url: str, body: object = None) -> bytes:
