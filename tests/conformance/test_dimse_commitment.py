@@ -100,6 +100,7 @@ class Modality:
             yield server.server_address[1]
         finally:
             server.shutdown()
+            server.server_close()
 
     def answer(self) -> tuple[int, Dataset]:
         return self.answers.get(timeout=_WAIT_S)
@@ -257,6 +258,7 @@ class TestWeAskPynetdicom:
             decided = await ask(archive, remote)
         finally:
             server.shutdown()
+            server.server_close()
         assert decided.verdicts is not None
         reasons = {each.reference.sop_instance_uid: each.failure_reason for each in decided.verdicts}
         assert (reasons[first], reasons[second]) == (None, 0x0112)
