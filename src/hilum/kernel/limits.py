@@ -63,6 +63,12 @@ CONNECT_TIMEOUT_S = 10.0
 ASSOCIATE_TIMEOUT_S = 30.0
 # As requestor: how long a response may take. DCMTK and dcm4che: unlimited; pynetdicom 30 s; Orthanc 10 s.
 RESPONSE_TIMEOUT_S = 120.0
+# How long a remote may send nothing while a person waits for the matches of a query.
+PROMPT_QUERY_SILENCE_S = 30.0
+# Matches of a remote's answer given to one request of the console; further ones cancel the query.
+MAX_REMOTE_MATCHES = 1000
+# Keys and return keys of one such query.
+MAX_QUERY_KEYS = 100
 # As retrieve SCU: how long a remote may send nothing while it looks for and sends what was asked for: some fetch it
 # from tape first. DCMTK and dcm4che: unlimited; Orthanc 10 s.
 RETRIEVE_SILENCE_S = 1800.0
@@ -180,6 +186,9 @@ MAX_RULE_VALUES = 100
 MAX_FORWARD_RULES = 500
 # How long a study may have to be quiet before it counts as stable.
 MAX_STABLE_S = 7 * 24 * 3600.0
+# Priors one rule pulls from a source for a scheduled step, and studies of a patient that are looked through for them.
+MAX_PREFETCHED_STUDIES = 50
+MAX_PRIORS_LOOKED_AT = 500
 # How often metrics are told how destinations stand.
 DESTINATIONS_SHOWN_INTERVAL_S = 15.0
 # Rows of the outbox handed on at a time, and how often it is looked at.
