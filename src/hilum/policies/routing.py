@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-from functools import lru_cache
 from typing import Final
 
 from hilum.archive.forwarding import (
@@ -22,9 +20,9 @@ from hilum.archive.model import Origin, OriginKind
 from hilum.dicom.uids import TRANSFER_SYNTAXES
 from hilum.kernel.errors import InvalidInput
 from hilum.kernel.limits import MAX_RULE_VALUES, MAX_STABLE_S
+from hilum.policies.patterns import check_patterns, fits
 
 _MAX_NAME_LENGTH: Final = 100
-_MAX_PATTERN_LENGTH: Final = 200
 _MAX_PRIORITY: Final = 1000
 _NOTHING: Final = InstanceFacts(0, 0, "", "", "", "", Origin(OriginKind.IMPORT))
 
@@ -90,7 +88,7 @@ def judge(rule: ForwardRule, facts: InstanceFacts, at: datetime) -> Verdict:
     if not rule.is_enabled:
         return Verdict(rule, False, "the rule is off")
     for noun, patterns, value in _matches(rule.condition, facts):
-        if patterns and not _fits(patterns, value):
+        if patterns and not fits(patterns, value):
             return Verdict(rule, False, f"the {noun} does not fit")
     window = rule.condition.window
     if window is None or is_within(window, at):
@@ -139,22 +137,6 @@ def _matches(condition: RuleCondition, facts: InstanceFacts) -> Iterable[tuple[s
     yield "institution name", condition.institution_names, facts.institution_name
 
 
-def _fits(patterns: tuple[str, ...], value: str | None) -> bool:
-    """Return whether a pattern fits (or there is none but with `!`), and no pattern with `!` does."""
-    text = (value or "").strip()
-    refused = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
-    if text and any(_pattern(pattern).fullmatch(text) for pattern in refused):
-        return False
-    return not wanted or (bool(text) and any(_pattern(pattern).fullmatch(text) for pattern in wanted))
-
-
-@lru_cache(maxsize=1024)
-def _pattern(pattern: str) -> re.Pattern[str]:
-    words = re.escape(pattern.strip()).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.compile(words, re.IGNORECASE | re.DOTALL)
-
-
 def sound_rule(rule: ForwardRule) -> ForwardRule:
     """Return the rule with its words tidied.
 
@@ -177,8 +159,5 @@ def sound_rule(rule: ForwardRule) -> ForwardRule:
     if window is not None and not window.weekdays <= set(range(7)):
         raise InvalidInput("weekdays are numbers from 0 (Monday) to 6", code="rule-window")
     for noun, patterns, _ in _matches(rule.condition, _NOTHING):
-        if len(patterns) > MAX_RULE_VALUES or not all(
-            pattern.strip("! ") and len(pattern) <= _MAX_PATTERN_LENGTH for pattern in patterns
-        ):
-            raise InvalidInput(f"the patterns of the {noun} are too many, too long or empty", code="rule-patterns")
+        check_patterns(noun, patterns)
     return replace(rule, name=name, destinations=destinations)

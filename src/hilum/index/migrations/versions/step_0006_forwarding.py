@@ -1,4 +1,4 @@
-"""Forwarding rules, destinations, and how each instance stands with each of them."""
+"""Forwarding rules, destinations, and how each instance stands with each of them; prefetch rules."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ CREATE TABLE forward_destination (
     PRIMARY KEY (destination, tenant_id)
 );
 
+CREATE TABLE prefetch_rule (
+    tenant_id integer NOT NULL REFERENCES tenant,
+    rule_id integer GENERATED ALWAYS AS IDENTITY,
+    name text NOT NULL,
+    rule jsonb NOT NULL,
+    PRIMARY KEY (rule_id, tenant_id),
+    UNIQUE (name, tenant_id)
+);
+
 CREATE TABLE forward_order (
     tenant_id integer NOT NULL,
     instance_key bigint NOT NULL,
@@ -66,7 +75,7 @@ def upgrade() -> None:
     for statement in _TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)
-    for table in ("forward_rule", "forward_destination", "forward_order"):
+    for table in ("forward_rule", "forward_destination", "forward_order", "prefetch_rule"):
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
         op.execute(
