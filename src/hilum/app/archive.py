@@ -13,7 +13,7 @@ from hilum.archive.forwarding import ForwardStore
 from hilum.archive.jobs import JobQueue
 from hilum.archive.model import DuplicatePolicy, Tenant
 from hilum.archive.ports import Accounts, InstanceIndex, Notices
-from hilum.archive.sending import InstanceSender
+from hilum.archive.sending import InstanceSender, Transcoder
 from hilum.archive.workitems import Workitems
 from hilum.dicom.commitment import CommitmentMessage
 from hilum.index.address import DatabaseAddress
@@ -28,6 +28,7 @@ from hilum.scu.sender import RemoteSender
 from hilum.services.commitment import CommitmentService
 from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
+from hilum.services.outgoing import OutgoingTranscoder
 from hilum.services.procedure_steps import ProcedureStepService
 from hilum.services.remotes import RemoteService
 from hilum.services.render import RenderService
@@ -52,6 +53,7 @@ class Archive:
     search: SearchService
     render: RenderService
     transcode: TranscodeService
+    outgoing: Transcoder
     remotes: RemoteService
     sender: InstanceSender
     worklist: WorklistService
@@ -114,6 +116,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             await commitment.hear(tenant_id, remote_ae_title, answer)
 
         commitment = CommitmentService(index.commitments, blobs, remotes, RemoteCommitment(dialer(), hear))
+        outgoing = OutgoingTranscoder(transcode)
         yield Archive(
             index=index,
             accounts=index.accounts,
@@ -124,7 +127,8 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             render=render,
             transcode=transcode,
             remotes=remotes,
-            sender=RemoteSender(retrieve, dialer(), transcode),
+            outgoing=outgoing,
+            sender=RemoteSender(retrieve, dialer(), outgoing),
             worklist=WorklistService(index.worklist, clock),
             procedure_steps=ProcedureStepService(index.procedure_steps, clock),
             workitems=WorkitemService(index.workitems, remotes, clock),

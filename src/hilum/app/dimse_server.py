@@ -72,7 +72,7 @@ async def start_dimse(
                     always_relational=dicom.relational_queries == "always",
                 ),
             ),
-            GetService(archive.retrieve, archive.transcode),
+            GetService(archive.retrieve, archive.outgoing),
             MoveService(archive.retrieve, archive.remotes.find, archive.sender),
             ModalityWorklistService(archive.worklist),
             PerformedProcedureStepService(archive.procedure_steps),

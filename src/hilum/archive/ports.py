@@ -72,7 +72,8 @@ class InstanceIndex(Protocol):
     async def select_instances(self, tenant_id: int, selection: InstanceSelection, limit: int) -> list[StoredInstance]:
         """Return the current instances of a selection, no more than `limit`, study by study in the order of reading.
 
-        They come without frame index.
+        Those larger than `limits.RETRIEVE_READ_AHEAD_BYTES` come with their frame index, by which they can be converted
+        piece by piece.
         """
         ...
 

@@ -85,17 +85,19 @@ class InstanceSender(Protocol):
 
 
 class Transcoder(Protocol):
-    """Makes another transfer syntax of a stored instance."""
+    """Makes another transfer syntax of a stored instance that is sent."""
 
     def can(self, transfer_syntax_uid: str, target_transfer_syntax_uid: str) -> bool:
         """Return whether instances of the one syntax may become the other."""
         ...
 
-    async def data_set(self, instance: StoredInstance, transfer_syntax_uid: str) -> bytes:
-        """Return the whole data set in that syntax, its header changed to fit.
+    async def data_set(self, instance: StoredInstance, transfer_syntax_uid: str) -> bytes | AsyncGenerator[bytes, None]:
+        """Return the whole data set in that syntax, its header changed to fit, of even length.
+
+        Who gets a generator closes it. One comes with large instances, if they were looked up with their frame index.
 
         Raises:
             Unsupported: these pixels cannot be had in that syntax.
-            CorruptData: the stored pixels cannot be read.
+            HilumError: they cannot be read.
         """
         ...

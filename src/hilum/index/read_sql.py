@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from hilum.archive.query import InstanceSelection
+from hilum.kernel.limits import RETRIEVE_READ_AHEAD_BYTES
 
 _STORED_COLUMNS: Final = """
 SELECT instance_key, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
@@ -46,7 +47,8 @@ def select_instances(selection: InstanceSelection) -> tuple[str, list[Any]]:
     given = [(condition, value) for condition, value in keys if value not in (None, [])]
     conditions = [f"{condition} (${number})" for number, (condition, _) in enumerate(given, start=3)]
     # The order is that of reading, study by study: what is sent in it can be looked at while the rest is coming.
-    statement = f"""{_STORED_COLUMNS.format(frame_index="NULL::bytea")}
+    frame_index = f"CASE WHEN size_bytes > {RETRIEVE_READ_AHEAD_BYTES} THEN frame_index END"
+    statement = f"""{_STORED_COLUMNS.format(frame_index=frame_index)}
 JOIN patient USING (patient_key, tenant_id)
 WHERE study.tenant_id = $1 AND {" AND ".join(conditions or ["false"])}
 ORDER BY study_instance_uid, series_number, series_instance_uid, instance_number, sop_instance_uid

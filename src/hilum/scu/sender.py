@@ -14,7 +14,6 @@ from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIA
 from hilum.dimse.messages import Priority
 from hilum.kernel.errors import HilumError
 from hilum.scu.contexts import InstanceKind
-from hilum.scu.instances import even
 from hilum.scu.remote import Dial
 from hilum.scu.storage import send_instances
 
@@ -60,7 +59,7 @@ class StoredOutgoing:
             return await self.stored.data_set(self.instance)
         # Only what the transcoder can is proposed.
         assert self.transcoder is not None
-        return even(await self.transcoder.data_set(self.instance, transfer_syntax_uid))
+        return await self.transcoder.data_set(self.instance, transfer_syntax_uid)
 
 
 class RemoteSender:

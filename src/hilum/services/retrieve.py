@@ -26,6 +26,7 @@ from hilum.kernel.limits import (
     RETRIEVE_READ_AHEAD_BYTES,
 )
 from hilum.services.metadata import MetadataMaker
+from hilum.services.outgoing import in_even_pieces
 
 # Codes of the module `array` by VR, for values that are sequences of numbers (PS3.5 §7.3).
 _NUMBER_CODES: Final = {
@@ -106,7 +107,7 @@ class RetrieveService:
             content = await self._blobs.read(blob.key, blob.data_set_offset, size_bytes)
             return content + b"\0" if size_bytes % 2 else content
         chunks = self._blobs.stream(blob.key, blob.data_set_offset, size_bytes)
-        return _even(await anext(chunks), chunks, size_bytes)
+        return in_even_pieces(await anext(chunks), chunks)
 
     def stream(self, instance: StoredInstance, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Yield a range of the instance's Part 10 file, flat in memory."""
@@ -341,14 +342,6 @@ def _inflated(deflated: Sequence[bytes]) -> Iterator[bytes]:
     inflater = Inflater(MAX_INFLATED_BYTES)
     for chunk in deflated:
         yield from inflater.inflate(chunk)
-
-
-async def _even(first: bytes, chunks: AsyncIterator[bytes], size_bytes: int) -> AsyncGenerator[bytes, None]:
-    yield first
-    async for chunk in chunks:
-        yield chunk
-    if size_bytes % 2:
-        yield b"\0"
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
