@@ -115,6 +115,7 @@ NOT_HELD = {
     "signed 16": {uids.JPEG_XL, uids.JPEG_XL_LOSSLESS},
     "signed 12": {uids.JPEG_XL, uids.JPEG_XL_LOSSLESS},
     "YBR": {uids.JPEG_XL, uids.JPEG_XL_LOSSLESS},
+    "palette": {uids.JPEG_LS_NEAR_LOSSLESS, uids.JPEG_2000, uids.JPEG_XL, uids.HTJ2K},
     "32": set(LOSSLESS)
     - NATIVE_SYNTAXES
     - {uids.RLE_LOSSLESS, uids.ENCAPSULATED_UNCOMPRESSED, uids.DEFLATED_IMAGE_FRAME},

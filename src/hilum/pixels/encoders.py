@@ -21,7 +21,8 @@ from hilum.pixels.rle import encode_rle
 
 _MONOCHROME: Final = {"MONOCHROME1": "MONOCHROME1", "MONOCHROME2": "MONOCHROME2"}
 _PALETTE: Final = {"PALETTE COLOR": "PALETTE COLOR"}
-_UNTOUCHED: Final = {**_MONOCHROME, **_PALETTE, "RGB": "RGB", "YBR_FULL": "YBR_FULL"}
+_TRUE_COLOUR: Final = {**_MONOCHROME, "RGB": "RGB", "YBR_FULL": "YBR_FULL"}
+_UNTOUCHED: Final = {**_TRUE_COLOUR, **_PALETTE}
 _DEFLATE_LEVEL: Final = 6
 # One decomposition halves the sides; the smallest picture of HTJ2K RPCL has at most 64 (PS3.5 §10.18).
 _SMALLEST_SIDE: Final = 64
@@ -151,8 +152,6 @@ def check_encodable(transfer_syntax_uid: str, description: PixelDescription, los
         reason = "no signed samples"
     elif profile.photometric_after(description.photometric_interpretation, loss) is None:
         reason = "not this photometric interpretation"
-    elif description.samples_per_pixel not in (1, 3):
-        reason = "1 or 3 samples per pixel only"
     if reason is not None:
         raise _unsupported(f"The transfer syntax holds {reason}", transfer_syntax_uid)
     return profile
@@ -191,11 +190,16 @@ def _as_image(samples: Samples) -> Samples:
     return np.ascontiguousarray(samples[..., 0] if samples.shape[2] == 1 else samples)
 
 
+def _precision(description: PixelDescription) -> int:
+    """Return of how many bits JPEG and JPEG-LS streams are: some decoders refuse, or die of, fewer than 8."""
+    return max(8, description.bits_stored)
+
+
 def _bit_pattern(description: PixelDescription, samples: Samples) -> Samples:
-    """Return samples as unsigned numbers of Bits Stored bits (PS3.5 §8.2.1, §8.2.3)."""
+    """Return samples as unsigned numbers of the stream's precision (PS3.5 §8.2.1, §8.2.3)."""
     unsigned: Samples = samples.view(np.dtype(f"u{samples.dtype.itemsize}"))
     if description.is_signed:
-        unsigned = unsigned & unsigned.dtype.type((1 << description.bits_stored) - 1)
+        unsigned = unsigned & unsigned.dtype.type((1 << _precision(description)) - 1)
     return unsigned
 
 
@@ -207,7 +211,7 @@ def _encode_jpeg_lossless(description: PixelDescription, samples: Samples, _loss
         image,
         lossless=True,
         predictor=1,  # the one that both processes allow
-        bitspersample=description.bits_stored,
+        bitspersample=_precision(description),
         colorspace=space,
         outcolorspace=space,
     )
@@ -230,7 +234,7 @@ def _encode_jpeg(description: PixelDescription, samples: Samples, loss: Loss | N
     image = _as_image(_bit_pattern(description, samples))
     quality = (loss or Loss()).quality
     if description.samples_per_pixel == 1:
-        return bytes(imagecodecs.jpeg8_encode(image, level=quality, bitspersample=description.bits_stored))
+        return bytes(imagecodecs.jpeg8_encode(image, level=quality, bitspersample=_precision(description)))
     space = "RGB" if description.photometric_interpretation == "RGB" else "YCBCR"
     data = imagecodecs.jpeg8_encode(
         image, level=quality, colorspace=space, outcolorspace="YCBCR", subsampling="422", bitspersample=8
@@ -245,7 +249,8 @@ def _encode_jpeg_ls(description: PixelDescription, samples: Samples, loss: Loss 
         description.rows,
         description.columns,
         description.samples_per_pixel,
-        description.bits_stored,
+        # With loss a wider stream could hold more than Bits Stored.
+        _precision(description) if loss is None else description.bits_stored,
         lossy_error=0 if loss is None else min(loss.greatest_difference, max(1, (1 << description.bits_stored) // 32)),
         interleave_mode=2 if description.samples_per_pixel == 3 else 0,
     )
@@ -368,8 +373,9 @@ _8_16: Final = frozenset({8, 16})
 _8_16_32: Final = frozenset({8, 16, 32})
 _ALL_WIDTHS: Final = frozenset({1, 8, 16, 32, 64})
 _JPEG_2000_LOSSLESS: Final = {**_UNTOUCHED, "RGB": "YBR_RCT"}
+# Syntaxes that allow loss have no palettes (PS3.5 Table 8.2.3-1, Table 8.2.4-1).
+_JPEG_2000_EXACT: Final = {**_TRUE_COLOUR, "RGB": "YBR_RCT"}
 _JPEG_2000_LOSSY: Final = {**_MONOCHROME, "RGB": "YBR_ICT", "YBR_FULL": "YBR_FULL"}
-_JPEG_LS_LOSSY: Final = {**_MONOCHROME, "RGB": "RGB", "YBR_FULL": "YBR_FULL"}
 _JPEG_XL_LOSSLESS: Final = {**_MONOCHROME, **_PALETTE, "RGB": "RGB"}
 
 _jpeg_lossless = EncodingProfile(_encode_jpeg_lossless, range(2, 17), _8_16, _UNTOUCHED, {})
@@ -394,14 +400,14 @@ ENCODING_PROFILES: Final[dict[str, EncodingProfile]] = {
     uids.JPEG_LOSSLESS_SV1: _jpeg_lossless,
     uids.JPEG_LS_LOSSLESS: EncodingProfile(_encode_jpeg_ls, range(2, 17), _8_16, _UNTOUCHED, {}),
     uids.JPEG_LS_NEAR_LOSSLESS: EncodingProfile(
-        _encode_jpeg_ls, range(2, 17), _8_16, _UNTOUCHED, _JPEG_LS_LOSSY, LossKind.IF_ASKED, "ISO_14495_1"
+        _encode_jpeg_ls, range(2, 17), _8_16, _TRUE_COLOUR, _TRUE_COLOUR, LossKind.IF_ASKED, "ISO_14495_1"
     ),
     uids.JPEG_2000_LOSSLESS: _jpeg_2000,
     uids.JPEG_2000: EncodingProfile(
         _encode_jpeg_2000,
         range(1, 25),
         _8_16_32,
-        _JPEG_2000_LOSSLESS,
+        _JPEG_2000_EXACT,
         _JPEG_2000_LOSSY,
         LossKind.IF_ASKED,
         "ISO_15444_1",
@@ -414,7 +420,7 @@ ENCODING_PROFILES: Final[dict[str, EncodingProfile]] = {
         _encode_jpeg_xl,
         range(1, 17),
         _8_16,
-        _JPEG_XL_LOSSLESS,
+        {**_MONOCHROME, "RGB": "RGB"},
         {**_MONOCHROME, "RGB": "XYB"},
         LossKind.IF_ASKED,
         "ISO_18181_1",
@@ -426,7 +432,7 @@ ENCODING_PROFILES: Final[dict[str, EncodingProfile]] = {
         _encode_htj2k,
         range(1, 17),
         _8_16,
-        _JPEG_2000_LOSSLESS,
+        _JPEG_2000_EXACT,
         _JPEG_2000_LOSSY,
         LossKind.IF_ASKED,
         "ISO_15444_15",

@@ -337,8 +337,8 @@ class TranscodeService:
             loss = transcoder.loss
             profile = profile_of(transcoder.target_uid)
             if loss is not None and profile is not None and profile.method is not None:
-                native_bytes = last.description.native_frame_bits * count / 8
-                changes |= compressed({**attributes, **changes}, profile.method, native_bytes / max(1, sum(lengths)))
+                ratio = _native_bytes(last.description, count) / max(1, sum(lengths))
+                changes |= compressed({**attributes, **changes}, profile.method, ratio)
                 uid = self.sop_instance_uid(instance, transcoder.target_uid, loss)
                 changes |= derived(attributes, uid)
             yield await self._on_thread(
@@ -452,8 +452,12 @@ def _stored_loss(frame: ConvertedFrame, pixels: PixelValue) -> tuple[str, float]
     if frame.method is None:
         return None
     stored = pixels.end - pixels.frames.first_offset
-    native = frame.description.native_frame_bits * pixels.frames.frame_count / 8
-    return frame.method, native / max(1, stored)
+    return frame.method, _native_bytes(frame.description, pixels.frames.frame_count) / max(1, stored)
+
+
+def _native_bytes(description: PixelDescription, frame_count: int) -> float:
+    """Return the size of frames that nothing was left out of, shared chrominance neither."""
+    return description.sample_count * description.bits_allocated * frame_count / 8
 
 
 def _convert_all(transcoder: FrameTranscoder, frames: Sequence[bytes]) -> list[ConvertedFrame]:
