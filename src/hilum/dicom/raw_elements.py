@@ -307,6 +307,10 @@ def _write(
 ) -> None:
     inside = _Surroundings({}, around.is_signed)
     for element in elements:
+        # It decides for items that stand before it, too.
+        if element.key == _PIXEL_REPRESENTATION:
+            _note(inside, element)
+    for element in elements:
         key = element.key
         if key[4:] == "0000" or key[:4] in _GROUPS_OUTSIDE:
             continue
