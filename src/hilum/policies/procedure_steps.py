@@ -168,9 +168,17 @@ def accept_change(present: DicomJson, status: PerformedStatus, changes: DicomJso
     new = _status(merged)
     accepted = _completed(merged, _FINAL[new]) if new in _FINAL else merged
     unchanged = tuple(
-        tag for tag, element in changes.items() if tag in FIXED - {_CHARACTER_SET} and element != present.get(tag)
+        tag
+        for tag, element in changes.items()
+        if tag in FIXED - {_CHARACTER_SET} and _kept_form(tag, element) != present.get(tag)
     )
     return Accepted(accepted, new, _added(merged, accepted), unchanged)
+
+
+def _kept_form(tag: str, element: Any) -> Any:
+    """Return a fixed attribute as it would have been kept had it come on creation."""
+    rule = ON_CREATION.get(tag)
+    return element if rule is None else _checked({tag: element}, {tag: rule}, [], [])[tag]
 
 
 def _status(attributes: DicomJson) -> PerformedStatus:
