@@ -14,6 +14,7 @@ from hilum.kernel.clock import SystemClock
 from hilum.net.acceptor import Acceptor
 from hilum.net.connection import Timeouts
 from hilum.policies.admission import AllowedCaller, CallerAdmission
+from hilum.scp.calls import DimseService
 from hilum.scp.commitment import StorageCommitmentService
 from hilum.scp.find import FindService, FindSettings
 from hilum.scp.get import GetService, SubOperationContexts
@@ -56,31 +57,8 @@ async def start_dimse(
         web_tokens=_web_tokens(settings),
         requires_identity=dicom.require_user_identity,
     )
-    storage = ScpSettings(
-        accept_unknown_sop_classes=dicom.accept_unknown_sop_classes,
-        transfer_syntax_order=tuple(dicom.transfer_syntax_order),
-    )
-
     scp = ArchiveScp(
-        # Storage comes last: it takes SOP classes nobody knows. Behind it is only what serves those who may not store.
-        services=[
-            VerificationService(),
-            FindService(
-                archive.search,
-                FindSettings(
-                    max_results=dicom.max_query_results,
-                    always_relational=dicom.relational_queries == "always",
-                ),
-            ),
-            GetService(archive.retrieve, archive.outgoing),
-            MoveService(archive.retrieve, archive.remotes.find, archive.sender),
-            ModalityWorklistService(archive.worklist),
-            PerformedProcedureStepService(archive.procedure_steps),
-            UnifiedProcedureStepService(archive.workitems, subscribers or PresentSubscribers()),
-            StorageCommitmentService(archive.commitment),
-            StorageService(archive.store, storage),
-            SubOperationContexts(storage),
-        ],
+        services=dimse_services(settings, archive, subscribers),
         tenant_of=archive.accounts.tenant_of_ae_title,
         admit=admit,
         max_pdu_length_bytes=dicom.max_pdu_length_bytes,
@@ -96,6 +74,36 @@ async def start_dimse(
     if tls is not None:
         await acceptor.listen_on([tls], tls_identity(settings).server_context())
     return acceptor
+
+
+def dimse_services(
+    settings: Settings, archive: Archive, subscribers: PresentSubscribers | None = None
+) -> list[DimseService]:
+    """Return what is served to callers, in the order in which a SOP class is offered to each."""
+    dicom = settings.dicom
+    storage = ScpSettings(
+        accept_unknown_sop_classes=dicom.accept_unknown_sop_classes,
+        transfer_syntax_order=tuple(dicom.transfer_syntax_order),
+    )
+    # Storage comes last: it takes SOP classes nobody knows. Behind it is only what serves those who may not store.
+    return [
+        VerificationService(),
+        FindService(
+            archive.search,
+            FindSettings(
+                max_results=dicom.max_query_results,
+                always_relational=dicom.relational_queries == "always",
+            ),
+        ),
+        GetService(archive.retrieve, archive.outgoing),
+        MoveService(archive.retrieve, archive.remotes.find, archive.sender),
+        ModalityWorklistService(archive.worklist),
+        PerformedProcedureStepService(archive.procedure_steps),
+        UnifiedProcedureStepService(archive.workitems, subscribers or PresentSubscribers()),
+        StorageCommitmentService(archive.commitment),
+        StorageService(archive.store, storage),
+        SubOperationContexts(storage),
+    ]
 
 
 def _web_tokens(settings: Settings) -> WebTokens | None:
