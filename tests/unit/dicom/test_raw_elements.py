@@ -93,7 +93,7 @@ def every_vr() -> Dataset:
     dataset.add_new("ExtendedOffsetTable", "OV", bytes(range(16)))
     dataset.add_new("LongPrimitivePointIndexList", "OL", bytes(range(8)))
     dataset.add_new("DisplayedAreaTopLeftHandCorner", "SL", [-1, -70_000])
-    dataset.add_new("RecommendedRotationPoint", "FL", [0.5, 2, 3])
+    dataset.add_new("RecommendedDisplayFrameRateInFloat", "FL", 0.5)
     item = Dataset()
     item.CodeValue = "1"
     inner = Dataset()
