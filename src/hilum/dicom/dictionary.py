@@ -15,6 +15,7 @@ from pydicom.datadict import (
     dictionary_VR,
     tag_for_keyword,
 )
+from pydicom.uid import UID_dictionary
 
 from hilum.kernel.errors import InvalidInput
 from hilum.kernel.limits import MAX_SEQUENCE_DEPTH
@@ -126,3 +127,11 @@ def path_keywords(path: tuple[str, ...]) -> str:
     Reference: PS3.18 §8.3.4.1
     """
     return ".".join(keyword_of(tag) or tag for tag in path)
+
+
+def sop_class_names() -> dict[str, str]:
+    """Return the names of all SOP classes of the standard, retired ones too, by UID.
+
+    Reference: PS3.6 Table A-1
+    """
+    return {uid: entry[0] for uid, entry in UID_dictionary.items() if entry[1] == "SOP Class"}
