@@ -21,6 +21,8 @@ class DimseUse(StrEnum):
 
 
 ALL_USES: frozenset[DimseUse] = frozenset(DimseUse)
+ASKED_BY_DEFAULT: frozenset[DimseUse] = ALL_USES - {DimseUse.AVAILABILITY}
+"""What we may ask of a remote unless its entry says otherwise: it is told of availability only if somebody wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class RemoteAe:
     character_set: str | None = None
     transfer_syntaxes: tuple[str, ...] = ()
     may_ask: frozenset[DimseUse] = ALL_USES
-    may_be_asked: frozenset[DimseUse] = ALL_USES
+    may_be_asked: frozenset[DimseUse] = ASKED_BY_DEFAULT
     site: str | None = None
     description: str = ""
     max_associations: int = 2

@@ -346,6 +346,8 @@ MAX_WORKITEM_RETRY_DELAY_S = 1800.0
 WORKITEM_EVENT_LIFETIME_S = 7 * 86_400.0
 # How often a worker looks for events whose time has come; new ones it hears of at once.
 WORKITEM_EVENT_INTERVAL_S = 5.0
+# How long nothing of a study has to come before others are told that it is there; modalities pause between series.
+AVAILABILITY_QUIET_S = 30.0
 
 # --- Storage commitment (PS3.4 Annex J) ------------------------------------------------------------------------
 # Instances of one transaction: a 10,000-slice study in one request; dcm4chee takes any number.

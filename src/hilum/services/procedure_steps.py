@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from hilum.archive.model import DicomJson
-from hilum.archive.procedure_steps import PerformedStep, ProcedureSteps
+from hilum.archive.procedure_steps import PerformedStatus, PerformedStep, ProcedureSteps
 from hilum.kernel.clock import Clock
-from hilum.kernel.errors import NotFound
+from hilum.kernel.errors import HilumError, NotFound
 from hilum.kernel.ids import new_uid
+from hilum.observe.logs import get_logger
 from hilum.policies.procedure_steps import Accepted, accept_change, accept_creation
+
+_log = get_logger("worklist")
+
+StepListener: TypeAlias = Callable[[int, PerformedStep], Awaitable[None]]
+"""Hears of a step of a tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +30,17 @@ class StepReport:
 
 
 class ProcedureStepService:
-    """Keeps the performed procedure steps of every tenant."""
+    """Keeps the performed procedure steps of every tenant.
 
-    def __init__(self, steps: ProcedureSteps, clock: Clock) -> None:
+    Args:
+        steps: where they are kept.
+        on_ended: told of each step that has come to its end, once that is durable.
+    """
+
+    def __init__(self, steps: ProcedureSteps, clock: Clock, on_ended: StepListener | None = None) -> None:
         self._steps = steps
         self._clock = clock
+        self._on_ended = on_ended
 
     async def begin(
         self,
@@ -79,6 +92,12 @@ class ProcedureStepService:
         step = await self._steps.change(tenant_id, sop_instance_uid, work)
         if step is None:
             raise _no_step()
+        if self._on_ended is not None and step.status is not PerformedStatus.IN_PROGRESS:
+            try:
+                await self._on_ended(tenant_id, step)
+            except HilumError as error:
+                # The report is kept, and that is what the modality has to know.
+                _log.warning("nobody is told of the end of a procedure step", exc=error)
         return StepReport(step, results[-1].added, results[-1].unchanged)
 
     async def find(self, tenant_id: int, sop_instance_uid: str) -> PerformedStep:
