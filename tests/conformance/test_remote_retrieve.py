@@ -27,15 +27,16 @@ from pynetdicom.sop_class import (
 )
 
 from hilum.app.folder import FolderStore
-from hilum.app.retrieval import Wanted, Way, pull, taking_in
+from hilum.app.retrieval import pull, taking_in
 from hilum.archive.model import Origin, OriginKind
+from hilum.archive.pulling import RetrieveProgress, Wanted, Way
 from hilum.archive.query import Level
 from hilum.dicom.query_keys import identifier_of
 from hilum.kernel.errors import InvalidInput, Unavailable, Unsupported
 from hilum.scp.calls import Caller
 from hilum.scu.instances import read_outgoing
 from hilum.scu.remote import Remote
-from hilum.scu.retrieval import RetrieveProgress, get, move
+from hilum.scu.retrieval import get, move
 from hilum.scu.storage import send_instances
 from hilum.scu.survey import sop_classes_of_study
 from support.dimse import CT_STORAGE, MemoryStore, running_archive

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from hilum.app.observers import StoreMetrics, count_sign_in
+from hilum.app.remotes import dial_with
+from hilum.app.retrieval import RegisteredArchives
 from hilum.app.settings import Settings
 from hilum.archive.forwarding import ForwardStore
 from hilum.archive.jobs import JobQueue
@@ -23,13 +25,13 @@ from hilum.kernel.ids import new_blob_name
 from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
 from hilum.queue.jobs import PostgresJobs
 from hilum.scu.commitment import RemoteCommitment
-from hilum.scu.remote import dialer
 from hilum.scu.sender import RemoteSender
 from hilum.services.commitment import CommitmentService
 from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
 from hilum.services.outgoing import OutgoingTranscoder
 from hilum.services.procedure_steps import ProcedureStepService
+from hilum.services.pulling import PullService
 from hilum.services.remotes import RemoteService
 from hilum.services.render import RenderService
 from hilum.services.retrieve import RetrieveService
@@ -65,6 +67,8 @@ class Archive:
     jobs: JobQueue
     forwarding: ForwardService
     forward_store: ForwardStore
+    remote_archives: RegisteredArchives
+    pulling: PullService
     tenant: Tenant
 
 
@@ -111,11 +115,13 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
         await store.start()
         remotes = RemoteService(index.remotes, index.notices)
         jobs = PostgresJobs(index.connections)
+        dial = dial_with(settings)
+        remote_archives = RegisteredArchives(dial, store, settings.dicom.ae_title)
 
         async def hear(tenant_id: int, remote_ae_title: str, answer: CommitmentMessage) -> None:
             await commitment.hear(tenant_id, remote_ae_title, answer)
 
-        commitment = CommitmentService(index.commitments, blobs, remotes, RemoteCommitment(dialer(), hear))
+        commitment = CommitmentService(index.commitments, blobs, remotes, RemoteCommitment(dial, hear))
         outgoing = OutgoingTranscoder(transcode)
         yield Archive(
             index=index,
@@ -128,7 +134,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             transcode=transcode,
             remotes=remotes,
             outgoing=outgoing,
-            sender=RemoteSender(retrieve, dialer(), outgoing),
+            sender=RemoteSender(retrieve, dial, outgoing),
             worklist=WorklistService(index.worklist, clock),
             procedure_steps=ProcedureStepService(index.procedure_steps, clock),
             workitems=WorkitemService(index.workitems, remotes, clock),
@@ -138,6 +144,8 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             jobs=jobs,
             forwarding=ForwardService(store=index.forwarding, queue=jobs, remotes=remotes, clock=clock),
             forward_store=index.forwarding,
+            remote_archives=remote_archives,
+            pulling=PullService(queue=jobs, index=index, remotes=remotes, archive=remote_archives),
             tenant=await index.accounts.default_tenant(),
         )
 

@@ -26,9 +26,13 @@ from hilum.queue.leases import PostgresLeases
 from hilum.queue.outbox import PostgresOutbox
 from hilum.services.forward_sending import ForwardSender
 from hilum.services.forwarding import SEND, STABLE
+from hilum.services.pulling import PULL
 
 # A modality that has not taken an answer in about two weeks will not miss it.
 _FOR_DAYS = RetryRule(attempts=340, first_delay_s=5.0, longest_delay_s=3600.0)
+
+# Whoever waits for a study is told within minutes that it does not come, and may try again.
+_WHILE_WANTED = RetryRule(attempts=5, first_delay_s=5.0, longest_delay_s=120.0)
 
 
 def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
@@ -51,6 +55,7 @@ def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
         JobKind(SEND, sending.send_study, for_ever),
         JobKind(COMMITMENT_JOB, archive.commitment.run_job, _FOR_DAYS),
         JobKind(STABLE, archive.forwarding.study_is_stable, for_ever),
+        JobKind(PULL, archive.pulling.run, _WHILE_WANTED),
     ]
 
 

@@ -25,6 +25,7 @@ from hilum.app.workitems import start_workitem_events
 from hilum.archive.model import Principal, Role
 from hilum.console.api import ConsoleServices
 from hilum.console.commitments import CommitmentServices
+from hilum.console.remote_archives import RemoteArchiveServices
 from hilum.console.remotes import RemoteServices
 from hilum.console.worklist import WorklistServices
 from hilum.dicomweb import DicomwebServices
@@ -92,6 +93,7 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
         console=ConsoleServices(
             identity=archive.identity,
             remotes=RemoteServices(archive.remotes, echo_with(settings)),
+            remote_archives=RemoteArchiveServices(archive.remotes, archive.remote_archives.find, archive.pulling),
             worklist=WorklistServices(archive.worklist, archive.procedure_steps, archive.search),
             forwarding=archive.forwarding,
             commitments=CommitmentServices(

@@ -13,7 +13,8 @@ from rich.console import Console
 from hilum.app.folder import FolderStore
 from hilum.app.loop import run
 from hilum.app.remotes import resolve_remote
-from hilum.app.retrieval import Wanted, Way, pull
+from hilum.app.retrieval import pull
+from hilum.archive.pulling import RetrieveProgress, Wanted, Way
 from hilum.archive.remotes import DimseUse
 from hilum.cli.archive import opened
 from hilum.cli.dimse import CallingOption
@@ -21,7 +22,6 @@ from hilum.cli.options import ConfigOption, DataOption, progress_bar, settings_f
 from hilum.dicom.query_keys import identifier_of
 from hilum.kernel.errors import InvalidInput
 from hilum.scu.remote import check_ae_title
-from hilum.scu.retrieval import RetrieveProgress
 from hilum.scu.retrieval import move as move_instances
 
 StudyOption = Annotated[str, Parameter(help="Study Instance UID.")]

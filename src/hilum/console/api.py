@@ -15,6 +15,7 @@ from hilum.archive.model import Principal
 from hilum.console.commitments import CommitmentServices, commitment_routes
 from hilum.console.forwarding import forwarding_routes
 from hilum.console.problems import problem_response, problems
+from hilum.console.remote_archives import RemoteArchiveServices, remote_archive_routes
 from hilum.console.remotes import RemoteServices, remote_routes
 from hilum.console.worklist import WorklistServices, worklist_routes
 from hilum.kernel.errors import (
@@ -57,6 +58,7 @@ class ConsoleServices:
 
     identity: IdentityService
     remotes: RemoteServices
+    remote_archives: RemoteArchiveServices
     worklist: WorklistServices
     forwarding: ForwardService
     commitments: CommitmentServices
@@ -207,6 +209,7 @@ def console_api(services: ConsoleServices) -> FastAPI:
         response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="lax")
         return response
 
+    api.include_router(remote_archive_routes(services.remote_archives))
     api.include_router(remote_routes(services.remotes))
     api.include_router(worklist_routes(services.worklist))
     api.include_router(forwarding_routes(services.forwarding))

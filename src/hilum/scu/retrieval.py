@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 
 from hilum.archive.model import DicomJson
+from hilum.archive.pulling import RetrieveProgress
 from hilum.archive.query import Level
 from hilum.dicom.data_sets import read_data_set, write_data_set
 from hilum.dicom.dictionary import tag_of
@@ -28,33 +28,21 @@ _LEVEL = tag_of("QueryRetrieveLevel")
 _FAILED_UIDS = tag_of("FailedSOPInstanceUIDList")
 
 
-@dataclass(frozen=True, slots=True)
-class RetrieveProgress:
-    """How far a remote has got, by its own counts; `remaining` is None as long as it does not say.
-
-    With the final response comes its `status`, and the UIDs of what failed as far as the remote names them.
-    """
-
-    completed: int = 0
-    failed: int = 0
-    warning: int = 0
-    remaining: int | None = None
-    status: int | None = None
-    failed_instances: tuple[str, ...] = ()
-
-    def after(
-        self, response: RetrieveResponse, *, is_final: bool, failed_instances: tuple[str, ...]
-    ) -> RetrieveProgress:
-        """Return the progress a response tells of; what it leaves out is as before."""
-        remaining = response.number_of_remaining_suboperations
-        return RetrieveProgress(
-            _known(response.number_of_completed_suboperations, self.completed),
-            _known(response.number_of_failed_suboperations, self.failed),
-            _known(response.number_of_warning_suboperations, self.warning),
-            remaining if remaining is not None else self.remaining if not is_final else 0,
-            response.status if is_final else None,
-            failed_instances,
-        )
+def _after(
+    before: RetrieveProgress, response: RetrieveResponse, *, is_final: bool, failed_instances: tuple[str, ...]
+) -> RetrieveProgress:
+    """Return the progress a response tells of; what it leaves out is as before."""
+    remaining = response.number_of_remaining_suboperations
+    if remaining is None:
+        remaining = 0 if is_final else before.remaining
+    return RetrieveProgress(
+        _known(response.number_of_completed_suboperations, before.completed),
+        _known(response.number_of_failed_suboperations, before.failed),
+        _known(response.number_of_warning_suboperations, before.warning),
+        remaining,
+        response.status if is_final else None,
+        failed_instances,
+    )
 
 
 def _known(count: int | None, before: int) -> int:
@@ -190,7 +178,7 @@ async def _retrieve(
                 row = describe_status(response.status, RETRIEVE)
                 failed = _failed_instances(data_set, context.transfer_syntax)
                 is_final = row.category is not StatusCategory.PENDING
-                progress = progress.after(response, is_final=is_final, failed_instances=failed)
+                progress = _after(progress, response, is_final=is_final, failed_instances=failed)
                 yield progress
                 if row.category is StatusCategory.FAILURE:
                     error = failure(response, RETRIEVE)
