@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from hilum.app.bootstrap import prepare_data_directory
@@ -11,7 +11,6 @@ from hilum.app.settings import Settings
 from hilum.app.tls import tls_identity
 from hilum.archive.model import Tenant
 from hilum.archive.remotes import DimseUse, RemoteAe
-from hilum.console.remotes import Echo
 from hilum.index.postgres import open_index
 from hilum.kernel.errors import InvalidInput, NotFound
 from hilum.scu.remote import Dial, Remote, check_ae_title, dialer
@@ -25,7 +24,7 @@ def dial_with(settings: Settings) -> Dial:
     return dialer(lambda remote: identity.client_context(remote.certificate))
 
 
-def echo_with(settings: Settings) -> Echo:
+def echo_with(settings: Settings) -> Callable[[RemoteAe], Awaitable[float]]:
     """Return what asks an entry of the registry whether it is there."""
     dial = dial_with(settings)
 

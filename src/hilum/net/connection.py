@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from enum import Enum
+from mmap import mmap
 from typing import Protocol, cast
 
 from hilum.kernel.errors import HilumError, LimitExceeded, LocalProtocolError, RemoteProtocolError, Unavailable
@@ -57,18 +58,19 @@ class ReceiveBuffer:
     """The memory all connections of one event loop read into, so that an idle one holds none.
 
     What was read is used up before the next read, by this or any other connection; a user that has to wait takes the
-    memory along and the loop gets new one.
+    memory along and the loop gets new one. It comes from the system and goes back there: on the heap, each piece that
+    is given away would leave behind a hole of pages in use, into which the buffers of TLS connections grow.
     """
 
     __slots__ = ("_size_bytes", "view")
 
     def __init__(self, size_bytes: int = RECEIVE_BUFFER_BYTES) -> None:
         self._size_bytes = size_bytes
-        self.view = memoryview(bytearray(size_bytes))
+        self.view = memoryview(mmap(-1, size_bytes))
 
     def give_away(self) -> None:
         """Leave the present memory to whoever holds views of it."""
-        self.view = memoryview(bytearray(self._size_bytes))
+        self.view = memoryview(mmap(-1, self._size_bytes))
 
 
 class ConnectionUser(Protocol):
