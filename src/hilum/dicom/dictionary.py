@@ -9,13 +9,13 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import (
     dictionary_description,
     dictionary_keyword,
     dictionary_VR,
     tag_for_keyword,
 )
-from pydicom.uid import UID_dictionary
 
 from hilum.kernel.errors import InvalidInput
 from hilum.kernel.limits import MAX_SEQUENCE_DEPTH
