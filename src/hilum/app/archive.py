@@ -22,10 +22,13 @@ from hilum.index.address import DatabaseAddress
 from hilum.index.postgres import open_index
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.ids import new_blob_name
+from hilum.kernel.limits import AVAILABILITY_QUIET_S
 from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
 from hilum.queue.jobs import PostgresJobs
+from hilum.scu.availability import RemoteAvailability
 from hilum.scu.commitment import RemoteCommitment
 from hilum.scu.sender import RemoteSender
+from hilum.services.availability import AvailabilityService
 from hilum.services.commitment import CommitmentService
 from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
@@ -62,6 +65,7 @@ class Archive:
     procedure_steps: ProcedureStepService
     workitems: WorkitemService
     workitem_store: Workitems
+    availability: AvailabilityService
     commitment: CommitmentService
     notices: Notices
     jobs: JobQueue
@@ -123,6 +127,15 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
 
         commitment = CommitmentService(index.commitments, blobs, remotes, RemoteCommitment(dial, hear))
         outgoing = OutgoingTranscoder(transcode)
+        availability = AvailabilityService(
+            index=index,
+            steps=index.procedure_steps,
+            remotes=remotes,
+            queue=jobs,
+            notifier=RemoteAvailability(dial, settings.dicom.ae_title),
+            quiet_s=AVAILABILITY_QUIET_S,
+            retrieve_ae_title=settings.dicom.ae_title,
+        )
         yield Archive(
             index=index,
             accounts=index.accounts,
@@ -136,7 +149,8 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             outgoing=outgoing,
             sender=RemoteSender(retrieve, dial, outgoing),
             worklist=WorklistService(index.worklist, clock),
-            procedure_steps=ProcedureStepService(index.procedure_steps, clock),
+            procedure_steps=ProcedureStepService(index.procedure_steps, clock, availability.step_ended),
+            availability=availability,
             workitems=WorkitemService(index.workitems, remotes, clock),
             workitem_store=index.workitems,
             commitment=commitment,

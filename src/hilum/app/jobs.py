@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 
 from hilum.app.archive import Archive
 from hilum.app.observers import ForwardMetrics, JobMetrics, show_destinations
 from hilum.app.remotes import echo_with
 from hilum.app.settings import Settings
+from hilum.archive.changes import InstanceChange
 from hilum.archive.commitment import COMMITMENT_JOB
 from hilum.index.address import DatabaseAddress
 from hilum.index.pool import TenantPool
@@ -24,6 +26,7 @@ from hilum.kernel.limits import DATABASE_WRITE_TIMEOUT_S, DESTINATIONS_SHOWN_INT
 from hilum.queue.connections import SETTINGS
 from hilum.queue.leases import PostgresLeases
 from hilum.queue.outbox import PostgresOutbox
+from hilum.services import availability
 from hilum.services.forward_sending import ForwardSender
 from hilum.services.forwarding import SEND, STABLE
 from hilum.services.pulling import PULL
@@ -55,6 +58,8 @@ def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
         JobKind(SEND, sending.send_study, for_ever),
         JobKind(COMMITMENT_JOB, archive.commitment.run_job, _FOR_DAYS),
         JobKind(STABLE, archive.forwarding.study_is_stable, for_ever),
+        JobKind(availability.STUDY, archive.availability.study_is_there, for_ever),
+        JobKind(availability.NOTIFY, archive.availability.tell, _FOR_DAYS),
         JobKind(PULL, archive.pulling.run, _WHILE_WANTED),
     ]
 
@@ -96,7 +101,12 @@ async def start_jobs(settings: Settings, archive: Archive, address: DatabaseAddr
         observer=JobMetrics(),
     )
     archive.notices.subscribe("jobs", jobs.note)
-    return Jobs(jobs, OutboxRelay(PostgresOutbox(pool), archive.forwarding.route), pool, archive)
+
+    async def hear(tenant_id: int, changes: Sequence[InstanceChange]) -> None:
+        await archive.forwarding.route(tenant_id, changes)
+        await archive.availability.note(tenant_id, changes)
+
+    return Jobs(jobs, OutboxRelay(PostgresOutbox(pool), hear), pool, archive)
 
 
 async def _show_destinations(archive: Archive) -> None:

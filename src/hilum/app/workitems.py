@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from hilum.app.archive import Archive
+from hilum.app.remotes import dial_with
 from hilum.app.settings import Settings
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.errors import HilumError
 from hilum.observe.logs import get_logger
 from hilum.scp.workitem_subscribers import PresentSubscribers
-from hilum.scu.remote import dialer
 from hilum.scu.workitem_events import WorkitemEventSender
 from hilum.services.workitem_events import WorkitemEventDelivery
 
@@ -22,7 +22,7 @@ async def start_workitem_events(
 
     The first worker of an installation tells all subscribers that the service is there again.
     """
-    sender = WorkitemEventSender(present.find, archive.remotes, dialer(), settings.dicom.ae_title)
+    sender = WorkitemEventSender(present.find, archive.remotes, dial_with(settings), settings.dicom.ae_title)
     delivery = WorkitemEventDelivery(archive.workitem_store, sender, archive.notices, SystemClock())
     present.on_arrival = delivery.wake
     if is_first:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from hilum.archive.model import Permission, Principal
-from hilum.archive.remotes import ALL_USES, DimseUse, RemoteAe
+from hilum.archive.remotes import ALL_USES, ASKED_BY_DEFAULT, DimseUse, RemoteAe
 from hilum.console.problems import problems
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import MAX_REMOTE_ASSOCIATIONS
@@ -43,7 +43,7 @@ class RemoteEntry(BaseModel):
     character_set: str | None = Field(None, description="Specific Character Set it prefers in answers.")
     transfer_syntaxes: list[str] = Field([], description="UIDs it wants instances in, best first; none: as stored.")
     may_ask: list[DimseUse] = Field(sorted(ALL_USES), description="What it may ask of us.")
-    may_be_asked: list[DimseUse] = Field(sorted(ALL_USES), description="What we may ask of it.")
+    may_be_asked: list[DimseUse] = Field(sorted(ASKED_BY_DEFAULT), description="What we may ask of it.")
     site: str | None = None
     description: str = ""
     max_associations: int = Field(2, ge=1, le=MAX_REMOTE_ASSOCIATIONS, description="Open to it at a time.")
