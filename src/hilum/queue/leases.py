@@ -61,13 +61,17 @@ WHERE job.job_id = mine.job_id AND job.lease = mine.lease AND job.state = 'runni
 RETURNING job.job_id, job.lease, coalesce(job.wanted, 'running') AS wanted
 """
 _MINE: Final = "tenant_id = $1 AND job_id = $2 AND lease = $3 AND state = 'running'"
+# Where one job of a lane went well the next ones need not rest.
 _FINISH: Final = f"""
-UPDATE job SET state = $4, wanted = NULL, leased_until = NULL, finished_at = now(), error_code = $5, error = $6
-WHERE {_MINE}
-"""
-_LANE_IS_WELL: Final = """
-UPDATE job_lane SET rests_until = NULL, failures = 0, error = NULL
-WHERE tenant_id = $1 AND lane = $2 AND (rests_until IS NOT NULL OR error IS NOT NULL)
+WITH ended AS (
+    UPDATE job SET state = $4, wanted = NULL, leased_until = NULL, finished_at = now(), error_code = $5, error = $6
+    WHERE {_MINE}
+    RETURNING lane
+), well AS (
+    UPDATE job_lane SET rests_until = NULL, failures = 0, error = NULL FROM ended
+    WHERE tenant_id = $1 AND job_lane.lane = ended.lane AND $4 = 'done' AND (failures > 0 OR error IS NOT NULL)
+)
+SELECT count(*) > 0 FROM ended
 """
 _REST: Final = """
 UPDATE job_lane SET failures = failures + 1, error = $4,
@@ -133,11 +137,8 @@ class PostgresLeases:
         """End the job, or put it aside as HELD; False when the lease was lost."""
         if state is JobState.HELD:
             return await self._return(job, state, 0.0, job.attempt - 1, job.error_code, job.error)
-        async with self._connections.use(None) as connection, connection.transaction():
-            done = await connection.execute(_FINISH, job.tenant_id, job.job_id, job.lease, state, error_code, error)
-            if state is JobState.DONE:
-                await connection.execute(_LANE_IS_WELL, job.tenant_id, job.lane)
-        return not done.endswith(" 0")
+        async with self._connections.use(None) as connection:
+            return await _finish(connection, job, state, error_code, error)
 
     async def put_back(
         self,
@@ -166,9 +167,7 @@ class PostgresLeases:
                     job = job_of(record)
                     error = "The worker that had the job is gone."
                     if record["losses"] + 1 >= MAX_JOB_LOSSES:
-                        await connection.execute(
-                            _FINISH, job.tenant_id, job.job_id, job.lease, JobState.FAILED, _LOST_CODE, error
-                        )
+                        await _finish(connection, job, JobState.FAILED, _LOST_CODE, error)
                     else:
                         await _put_back(connection, job, JobState.QUEUED, 0.0, job.attempt, _LOST_CODE, error, losses=1)
             await connection.execute(_FORGET, JOB_HISTORY_S, FAILED_JOB_HISTORY_S, MAX_JOBS_FORGOTTEN)
@@ -184,6 +183,13 @@ class PostgresLeases:
                     async with connection.transaction():
                         return await _put_back(connection, job, state, delay_s, attempt, error_code, error)
         raise Unavailable("The job could not be put back.", code="job-collision")
+
+
+async def _finish(connection: Connection, job: Job, state: JobState, error_code: str | None, error: str | None) -> bool:
+    is_mine: bool = await connection.fetchval(
+        _FINISH, job.tenant_id, job.job_id, job.lease, state.value, error_code, error
+    )
+    return is_mine
 
 
 async def _put_back(
@@ -205,7 +211,6 @@ async def _put_back(
         )
         if other is not None:
             words = f"Job {other} goes on in its place."
-            done = await connection.execute(_FINISH, *mine, JobState.CANCELLED, "superseded", words)
-            return not done.endswith(" 0")
+            return await _finish(connection, job, JobState.CANCELLED, "superseded", words)
     done = await connection.execute(_PUT_BACK, *mine, state, delay_s, attempt, error_code, error, losses)
     return not done.endswith(" 0")
