@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hilum.archive.worklist import StepStatus, WorklistItem, with_status
+from hilum.archive.worklist import StepStatus, WorklistItem, WorklistQuery, is_found, with_status
+from hilum.kernel.errors import Conflict
 from support.database import attributes_of
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -40,3 +42,49 @@ def worklist_item(
         | values
     )
     return with_status(WorklistItem(0, status, attributes, NOW, NOW), status, NOW)
+
+
+class MemoryWorklist:
+    """A worklist in memory, which finds what the definition finds."""
+
+    def __init__(self) -> None:
+        self.items: dict[int, dict[int, WorklistItem]] = {}
+        self._keys = itertools.count(1)
+
+    async def add(self, tenant_id: int, item: WorklistItem) -> WorklistItem:
+        self._check(tenant_id, item)
+        kept = replace(item, item_key=next(self._keys))
+        self.items.setdefault(tenant_id, {})[kept.item_key] = kept
+        return kept
+
+    def _check(self, tenant_id: int, item: WorklistItem) -> None:
+        names = ("study_instance_uid", "scheduled_procedure_step_id")
+        for other in self.items.get(tenant_id, {}).values():
+            if other.item_key != item.item_key and all(other.text(name) == item.text(name) for name in names):
+                raise Conflict("the study has a step of this id already", code="step-taken")
+
+    async def find(self, tenant_id: int, item_key: int) -> WorklistItem | None:
+        return self.items.get(tenant_id, {}).get(item_key)
+
+    async def change(
+        self, tenant_id: int, item_key: int, work: Callable[[WorklistItem], WorklistItem]
+    ) -> WorklistItem | None:
+        item = await self.find(tenant_id, item_key)
+        if item is None:
+            return None
+        changed = work(item)
+        self._check(tenant_id, changed)
+        self.items[tenant_id][item_key] = changed
+        return changed
+
+    async def remove(self, tenant_id: int, item_key: int) -> bool:
+        return self.items.get(tenant_id, {}).pop(item_key, None) is not None
+
+    async def search(self, tenant_id: int, query: WorklistQuery) -> AsyncGenerator[WorklistItem]:
+        found = [item for item in self.items.get(tenant_id, {}).values() if is_found(item, query)]
+        found.sort(key=lambda item: item.text("scheduled_procedure_step_start_date"))
+        for item in found[query.offset :][: query.limit]:
+            yield item
+
+    async def count(self, tenant_id: int, query: WorklistQuery) -> int:
+        return sum(is_found(item, query) for item in self.items.get(tenant_id, {}).values())
