@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from hilum.app.observers import StoreMetrics, count_sign_in
+from hilum.app.prefetch import DimsePriors
 from hilum.app.remotes import dial_with
 from hilum.app.retrieval import RegisteredArchives
 from hilum.app.settings import Settings
@@ -15,6 +16,7 @@ from hilum.archive.forwarding import ForwardStore
 from hilum.archive.jobs import JobQueue
 from hilum.archive.model import DuplicatePolicy, Tenant
 from hilum.archive.ports import Accounts, InstanceIndex, Notices
+from hilum.archive.pulling import Wanted
 from hilum.archive.sending import InstanceSender, Transcoder
 from hilum.archive.workitems import Workitems
 from hilum.dicom.commitment import CommitmentMessage
@@ -33,6 +35,7 @@ from hilum.services.commitment import CommitmentService
 from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
 from hilum.services.outgoing import OutgoingTranscoder
+from hilum.services.prefetch import PrefetchService
 from hilum.services.procedure_steps import ProcedureStepService
 from hilum.services.pulling import PullService
 from hilum.services.remotes import RemoteService
@@ -73,6 +76,7 @@ class Archive:
     forward_store: ForwardStore
     remote_archives: RegisteredArchives
     pulling: PullService
+    prefetch: PrefetchService
     tenant: Tenant
 
 
@@ -136,6 +140,21 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             quiet_s=AVAILABILITY_QUIET_S,
             retrieve_ae_title=settings.dicom.ae_title,
         )
+        pulling = PullService(queue=jobs, index=index, remotes=remotes, archive=remote_archives)
+
+        async def pull_prior(tenant_id: int, source: str, study_instance_uid: str) -> None:
+            await pulling.order(tenant_id, source, Wanted(study_instance_uid), priority=-1)
+
+        prefetch = PrefetchService(
+            rules=index.prefetch,
+            queue=jobs,
+            worklist=index.worklist,
+            index=index,
+            remotes=remotes,
+            finder=DimsePriors(remote_archives),
+            pull=pull_prior,
+            clock=clock,
+        )
         yield Archive(
             index=index,
             accounts=index.accounts,
@@ -148,7 +167,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             remotes=remotes,
             outgoing=outgoing,
             sender=RemoteSender(retrieve, dial, outgoing),
-            worklist=WorklistService(index.worklist, clock),
+            worklist=WorklistService(index.worklist, clock, on_scheduled=prefetch.step_scheduled),
             procedure_steps=ProcedureStepService(index.procedure_steps, clock, availability.step_ended),
             availability=availability,
             workitems=WorkitemService(index.workitems, remotes, clock),
@@ -159,7 +178,8 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             forwarding=ForwardService(store=index.forwarding, queue=jobs, remotes=remotes, clock=clock),
             forward_store=index.forwarding,
             remote_archives=remote_archives,
-            pulling=PullService(queue=jobs, index=index, remotes=remotes, archive=remote_archives),
+            pulling=pulling,
+            prefetch=prefetch,
             tenant=await index.accounts.default_tenant(),
         )
 

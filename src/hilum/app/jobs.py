@@ -26,7 +26,7 @@ from hilum.kernel.limits import DATABASE_WRITE_TIMEOUT_S, DESTINATIONS_SHOWN_INT
 from hilum.queue.connections import SETTINGS
 from hilum.queue.leases import PostgresLeases
 from hilum.queue.outbox import PostgresOutbox
-from hilum.services import availability
+from hilum.services import availability, prefetch
 from hilum.services.forward_sending import ForwardSender
 from hilum.services.forwarding import SEND, STABLE
 from hilum.services.pulling import PULL
@@ -36,6 +36,9 @@ _FOR_DAYS = RetryRule(attempts=340, first_delay_s=5.0, longest_delay_s=3600.0)
 
 # Whoever waits for a study is told within minutes that it does not come, and may try again.
 _WHILE_WANTED = RetryRule(attempts=5, first_delay_s=5.0, longest_delay_s=120.0)
+
+# Steps are scheduled days before, or minutes.
+_BEFORE_THE_PATIENT = RetryRule(attempts=100, first_delay_s=5.0, longest_delay_s=600.0)
 
 
 def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
@@ -61,6 +64,8 @@ def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
         JobKind(availability.STUDY, archive.availability.study_is_there, for_ever),
         JobKind(availability.NOTIFY, archive.availability.tell, _FOR_DAYS),
         JobKind(PULL, archive.pulling.run, _WHILE_WANTED),
+        JobKind(prefetch.PLAN, archive.prefetch.plan, _BEFORE_THE_PATIENT),
+        JobKind(prefetch.FIND, archive.prefetch.find, _BEFORE_THE_PATIENT),
     ]
 
 

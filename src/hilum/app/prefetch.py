@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
-from hilum.app.remotes import dial_with
-from hilum.app.settings import Settings
+from hilum.app.retrieval import RegisteredArchives
 from hilum.archive.model import DicomJson
 from hilum.archive.prefetch import PriorStudy
 from hilum.archive.query import Level
-from hilum.archive.remotes import DimseUse, RemoteAe
+from hilum.archive.remotes import RemoteAe
 from hilum.dicom.dictionary import tag_of
 from hilum.dicom.query_keys import identifier_of
 from hilum.kernel.limits import MAX_PRIORS_LOOKED_AT
-from hilum.scu.query import find
 
 _PATIENT_ID: Final = tag_of("PatientID")
 _RETURNED: Final = (
@@ -29,12 +27,11 @@ class DimsePriors:
     """Implements `hilum.archive.prefetch.PriorFinder`.
 
     Args:
-        settings: who we are.
+        archives: how remotes of the registry are asked.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._dial = dial_with(settings)
-        self._ae_title = settings.dicom.ae_title
+    def __init__(self, archives: RegisteredArchives) -> None:
+        self._archives = archives
 
     async def studies_of(self, remote: RemoteAe, patient_id: str) -> Sequence[PriorStudy]:
         """Return the studies the remote has of the patient."""
@@ -42,7 +39,7 @@ class DimsePriors:
         # A wildcard in an identifier that has one by itself is no pattern: it is compared afterwards.
         keys[_PATIENT_ID] = {"vr": "LO", "Value": [patient_id]}
         found: list[PriorStudy] = []
-        matches = find(self._dial(remote, DimseUse.QUERY), keys, calling_ae_title=self._ae_title)
+        matches = self._archives.find(remote, keys)
         async with contextlib.aclosing(matches):
             async for match in matches:
                 found.append(_prior(match))
@@ -53,8 +50,7 @@ class DimsePriors:
     async def body_parts_of(self, remote: RemoteAe, study_instance_uid: str) -> Sequence[str]:
         """Return what the study's series say of the body part examined."""
         keys = identifier_of({"StudyInstanceUID": study_instance_uid}, ("SeriesInstanceUID", "BodyPartExamined"))
-        where = self._dial(remote, DimseUse.QUERY)
-        matches = find(where, keys, calling_ae_title=self._ae_title, level=Level.SERIES)
+        matches = self._archives.find(remote, keys, level=Level.SERIES)
         async with contextlib.aclosing(matches):
             return [_text(match, "BodyPartExamined") async for match in matches]
 

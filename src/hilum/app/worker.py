@@ -96,6 +96,7 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
             remote_archives=RemoteArchiveServices(archive.remotes, archive.remote_archives.find, archive.pulling),
             worklist=WorklistServices(archive.worklist, archive.procedure_steps, archive.search),
             forwarding=archive.forwarding,
+            prefetch=archive.prefetch,
             commitments=CommitmentServices(
                 archive.commitment, archive.remotes, archive.retrieve, settings.dicom.ae_title
             ),

@@ -27,6 +27,7 @@ _VERBS = {
     "get": "hilum.cli.retrieve:get",
     "move": "hilum.cli.retrieve:move",
     "forward": "hilum.cli.forwarding:forward_app",
+    "prefetch": "hilum.cli.prefetch:prefetch_app",
     "remote": "hilum.cli.remotes:remote_app",
     "commitment": "hilum.cli.commitment:commitment_app",
     "token": "hilum.cli.accounts:token_app",

@@ -14,6 +14,7 @@ from hilum import __version__
 from hilum.archive.model import Principal
 from hilum.console.commitments import CommitmentServices, commitment_routes
 from hilum.console.forwarding import forwarding_routes
+from hilum.console.prefetch import prefetch_routes
 from hilum.console.problems import problem_response, problems
 from hilum.console.remote_archives import RemoteArchiveServices, remote_archive_routes
 from hilum.console.remotes import RemoteServices, remote_routes
@@ -34,6 +35,7 @@ from hilum.kernel.errors import (
 from hilum.kernel.limits import MAX_JSON_BODY_BYTES, MAX_PASSWORD_LENGTH, MAX_USER_NAME_LENGTH
 from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
+from hilum.services.prefetch import PrefetchService
 
 SESSION_COOKIE = "hilum_session"
 
@@ -61,6 +63,7 @@ class ConsoleServices:
     remote_archives: RemoteArchiveServices
     worklist: WorklistServices
     forwarding: ForwardService
+    prefetch: PrefetchService
     commitments: CommitmentServices
     ae_title: str
     dicom_port: int
@@ -213,5 +216,6 @@ def console_api(services: ConsoleServices) -> FastAPI:
     api.include_router(remote_routes(services.remotes))
     api.include_router(worklist_routes(services.worklist))
     api.include_router(forwarding_routes(services.forwarding))
+    api.include_router(prefetch_routes(services.prefetch))
     api.include_router(commitment_routes(services.commitments))
     return api

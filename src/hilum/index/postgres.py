@@ -26,6 +26,7 @@ from hilum.index.forwarding import PostgresForwarding
 from hilum.index.ingest import Ingest
 from hilum.index.notices import PostgresNotices
 from hilum.index.pool import TenantPool
+from hilum.index.prefetch import PostgresPrefetch
 from hilum.index.procedure_steps import PostgresProcedureSteps
 from hilum.index.remotes import PostgresRemotes
 from hilum.index.rows import attributes_text, prepare
@@ -71,6 +72,7 @@ class PostgresIndex:
         self.procedure_steps = PostgresProcedureSteps(self._writing, self._reading)
         self.commitments = PostgresCommitments(self._writing)
         self.forwarding = PostgresForwarding(self._writing)
+        self.prefetch = PostgresPrefetch(self._writing)
         self.remotes = PostgresRemotes(self._writing)
         self.workitems = PostgresWorkitems(self._writing, self._reading)
         self.notices = PostgresNotices(address)
