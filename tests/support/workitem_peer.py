@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hilum.app.dimse_server import start_dimse
 from hilum.app.settings import Settings
@@ -146,9 +146,27 @@ class WorkitemPeer:
         await self._peer.close()
 
 
+class Listening(Protocol):
+    """An archive that listens."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def ae_title(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class At:
+    """Where an archive listens."""
+
+    port: int
+    ae_title: str
+
+
 @asynccontextmanager
 async def workitem_peer(
-    archive: InProcessArchive, calling: str = "WORKSTATION", *, takes_events: bool = False
+    archive: Listening, calling: str = "WORKSTATION", *, takes_events: bool = False
 ) -> AsyncIterator[WorkitemPeer]:
     """A peer with contexts for the SOP classes, that for events only if it takes them."""
     contexts = [
