@@ -12,7 +12,7 @@ import numpy as np
 
 from hilum.dicom import uids
 from hilum.kernel.errors import CorruptData, Unsupported
-from hilum.pixels.codestream import CodestreamHeader, read_jpeg_2000_header, read_jpeg_header
+from hilum.pixels.codestream import CodestreamHeader, read_jpeg_2000_header, read_jpeg_header, read_jpeg_xl_size
 from hilum.pixels.description import PixelDescription
 from hilum.pixels.native import Samples, decode_native, extend_sign
 from hilum.pixels.rle import decode_rle
@@ -108,7 +108,8 @@ def _decode_htj2k(description: PixelDescription, data: bytes) -> DecodedFrame:
 
 
 def _decode_jpeg_xl(description: PixelDescription, data: bytes) -> DecodedFrame:
-    # The array is made to the data set's measure, so a codestream that claims another size is refused by the library.
+    if read_jpeg_xl_size(data) != (description.rows, description.columns):
+        raise CorruptData("The codestream has another size than the data set says.", code="corrupt-frame")
     shape: tuple[int, ...] = (description.rows, description.columns)
     if description.samples_per_pixel > 1:
         shape = (*shape, description.samples_per_pixel)

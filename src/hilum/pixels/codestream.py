@@ -13,6 +13,9 @@ from hilum.kernel.errors import CorruptData
 _JPEG_START = b"\xff\xd8"
 _J2K_START = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
+_JPEG_XL_START = b"\xff\x0a"
+_JPEG_XL_CONTAINER = b"\x00\x00\x00\x0cJXL "
+_JPEG_XL_RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 # Frame headers: SOF0..SOF15 without DHT (C4), JPG (C8), DAC (CC); SOF55 is JPEG-LS (ITU-T T.87).
 _JPEG_FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _JPEG_MARKERS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -105,6 +108,37 @@ def read_jpeg_2000_header(data: bytes | memoryview) -> CodestreamHeader:
     if width <= left or height <= top or not 0 < components <= 4:
         raise CorruptData("The JPEG 2000 codestream's image size is impossible.", code="corrupt-frame")
     return CodestreamHeader(height - top, width - left, components, (size & 0x7F) + 1, is_signed=bool(size & 0x80))
+
+
+def read_jpeg_xl_size(data: bytes | memoryview) -> tuple[int, int]:
+    """Return rows and columns of a JPEG XL image, bare or in a container.
+
+    Raises:
+        CorruptData: there is no codestream.
+
+    Reference: ISO/IEC 18181-1 §D.2, 18181-2 §9
+    """
+    head = bytes(data[: 1 << 16])
+    start = 0 if head.startswith(_JPEG_XL_START) else head.find(_JPEG_XL_START)
+    if start < 0 or (start and not head.startswith(_JPEG_XL_CONTAINER)):
+        raise CorruptData("The frame does not begin like a JPEG XL image.", code="corrupt-frame")
+    bits = int.from_bytes(head[start + 2 : start + 14].ljust(12, b"\0"), "little")
+    position = 0
+
+    def take(count: int) -> int:
+        nonlocal position
+        value = bits >> position & ((1 << count) - 1)
+        position += count
+        return value
+
+    is_small = take(1)
+
+    def side() -> int:
+        return 8 * (1 + take(5)) if is_small else 1 + take((9, 13, 18, 30)[take(2)])
+
+    rows = side()
+    ratio = take(3)
+    return rows, rows * _JPEG_XL_RATIOS[ratio][0] // _JPEG_XL_RATIOS[ratio][1] if ratio else side()
 
 
 def loss_of_codestream(media_type: str, data: bytes | memoryview) -> str | None:

@@ -17,7 +17,7 @@ from hilum.dicom.lossy_compression import compressed, element, is_marked_lossy
 from hilum.dicom.uids import transfer_syntax
 from hilum.kernel.errors import CorruptData, Unsupported
 from hilum.pixels.codecs import can_decode, decode_frame
-from hilum.pixels.codestream import loss_of_codestream
+from hilum.pixels.codestream import loss_of_codestream, read_jpeg_header, read_jpeg_xl_size
 from hilum.pixels.description import PixelDescription, SampleKind
 from hilum.pixels.encoders import Loss, LossKind, check_encodable, encode_frame, profile_of
 from hilum.pixels.native import Samples, encode_native
@@ -232,8 +232,17 @@ class FrameTranscoder:
 
     def _repacked(self, data: bytes) -> ConvertedFrame:
         """JPEG inside of JPEG XL keeps every bit of itself, colours included (PS3.5 §10.20)."""
+        is_jpeg = (self.source_uid, self.target_uid) in _JPEG_TO_XL
+        # The library allocates what the codestream asks for.
+        if is_jpeg:
+            header = read_jpeg_header(data)
+            size = header.rows, header.columns
+        else:
+            size = read_jpeg_xl_size(data)
+        if size != (self.description.rows, self.description.columns):
+            raise CorruptData("The codestream has another size than the data set says.", code="corrupt-frame")
         try:
-            if (self.source_uid, self.target_uid) in _JPEG_TO_XL:
+            if is_jpeg:
                 # JPEG XL takes what is behind the end of the image for part of it.
                 end = data.rfind(b"\xff\xd9")
                 repacked = bytes(imagecodecs.jpegxl_encode_jpeg(data[: end + 2] if end > 0 else data))

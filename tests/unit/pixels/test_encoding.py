@@ -15,6 +15,7 @@ from pydicom.pixels import get_decoder
 from hilum.dicom import uids
 from hilum.kernel.errors import CorruptData, InvalidInput, Unsupported
 from hilum.pixels.codecs import decode_frame
+from hilum.pixels.codestream import read_jpeg_xl_size
 from hilum.pixels.description import PixelDescription
 from hilum.pixels.encoders import ENCODING_PROFILES, Loss, LossKind, encode_frame
 from hilum.pixels.transcode import FrameTranscoder, Route, can_transcode, has_embedded_overlays, route_of
@@ -204,6 +205,36 @@ class TestRefusals:
         for uid in ("1.2.840.10008.1.2.4.102", "1.2.3.4", "1.2.840.10008.1.2.4.94"):
             assert not can_transcode(uid, uids.EXPLICIT_VR_LITTLE_ENDIAN)
             assert not can_transcode(uids.EXPLICIT_VR_LITTLE_ENDIAN, uid)
+
+
+class TestSizesThatLie:
+    """A library allocates what a codestream asks for, so that is compared with the data set first."""
+
+    @pytest.mark.parametrize(
+        ("rows", "columns"), [(8, 8), (16, 24), (33, 47), (500, 3), (600, 800), (9000, 2), (64, 64)]
+    )
+    def test_the_size_of_a_jpeg_xl_image_is_read(self, rows: int, columns: int) -> None:
+        image = np.zeros((rows, columns), np.uint8)
+        for has_container in (False, True):
+            data = imagecodecs.jpegxl_encode(image, lossless=True, effort=1, usecontainer=has_container)
+            assert read_jpeg_xl_size(data) == (rows, columns)
+        packed = imagecodecs.jpegxl_encode_jpeg(imagecodecs.jpeg8_encode(image))
+        assert read_jpeg_xl_size(packed) == (rows, columns)
+
+    def test_a_jpeg_of_another_size_is_not_repacked(self) -> None:
+        small, large = (
+            bytes(imagecodecs.jpeg8_encode(np.zeros((side, side), np.uint8), level=50)) for side in (8, 4000)
+        )
+        description = describe(ImageKind(8, 8, bits_allocated=8, bits_stored=8))
+        there = FrameTranscoder(uids.JPEG_BASELINE, uids.JPEG_XL_JPEG_RECOMPRESSION, description)
+        back = FrameTranscoder(uids.JPEG_XL_JPEG_RECOMPRESSION, uids.JPEG_BASELINE, description)
+        assert back.convert(there.convert(small).data).data == small
+        with pytest.raises(CorruptData, match="another size"):
+            there.convert(large)
+        with pytest.raises(CorruptData, match="another size"):
+            back.convert(bytes(imagecodecs.jpegxl_encode_jpeg(large)))
+        with pytest.raises(CorruptData, match="begin"):
+            back.convert(b"garbage")
 
 
 class TestRoutes:
