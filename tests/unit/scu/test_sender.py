@@ -77,7 +77,7 @@ class Converter:
         self.asked.append((instance.instance_key, transfer_syntax_uid))
         if transfer_syntax_uid in self.impossible:
             raise Unsupported("these pixels cannot be had in that syntax")
-        return b"converted:" + transfer_syntax_uid.encode()
+        return (b"converted:" + transfer_syntax_uid.encode()).ljust(40)
 
 
 class Picky(StorageService):
@@ -143,7 +143,7 @@ class TestSyntax:
         assert {each.state for each in results} == {SendState.STORED}
         assert converter.asked == [(1, IMPLICIT)]
         by_uid = {each.sop_instance_uid: bytes(each.content) for each in store.instances}
-        assert by_uid == {"1.2.1.1": b"converted:" + IMPLICIT.encode() + b"\0", "1.2.1.2": b"\2" * 1000}
+        assert by_uid == {"1.2.1.1": (b"converted:" + IMPLICIT.encode()).ljust(40), "1.2.1.2": b"\2" * 1000}
 
     async def test_without_a_transcoder_what_the_remote_does_not_take_is_refused_alone(self) -> None:
         async with picky(EXPLICIT) as (archive, _, _service):
@@ -261,6 +261,25 @@ class TestSend:
             assert len(store.instances) == sent
             await until(lambda: archive.outcomes == [Outcome.ACCEPTED, Outcome.RELEASED])
             assert len(service.requests) == sent
+
+    async def test_stopped_it_begins_nothing_more_and_tells_what_became_of_the_rest(self) -> None:
+        stop = asyncio.Event()
+        async with picky(EXPLICIT) as (archive, store, service):
+            store.commit_gate = asyncio.Event()
+            to, instances = remote(archive, max_associations=1), [stored(number) for number in range(1, 41)]
+            work = asyncio.ensure_future(send(sender(), to, instances, is_stopped=stop.is_set))
+            await until(lambda: len(service.requests) == 8)
+            stop.set()
+            store.commit_gate.set()
+            results = await work
+        assert [each.state for each in results] == [SendState.STORED] * 8
+        assert len(store.instances) == len(service.requests) == 8
+
+    async def test_stopped_while_the_remote_is_away_it_tells_of_nothing(self) -> None:
+        to = RemoteAe(1, 1, "AWAY", host="127.0.0.1", port=1)
+        asked = iter((False, False, False))
+        results = await send(sender(), to, [stored(1), stored(2)], is_stopped=lambda: next(asked, True))
+        assert results == []
 
     async def test_the_bytes_of_a_second_are_bounded_over_all_associations(self) -> None:
         loop = asyncio.get_running_loop()
