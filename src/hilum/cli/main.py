@@ -29,6 +29,7 @@ _VERBS = {
     "forward": "hilum.cli.forwarding:forward_app",
     "prefetch": "hilum.cli.prefetch:prefetch_app",
     "remote": "hilum.cli.remotes:remote_app",
+    "worklist": "hilum.cli.worklist:worklist_app",
     "commitment": "hilum.cli.commitment:commitment_app",
     "token": "hilum.cli.accounts:token_app",
     "user": "hilum.cli.accounts:user_app",
