@@ -129,7 +129,9 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
         async def hear(tenant_id: int, remote_ae_title: str, answer: CommitmentMessage) -> None:
             await commitment.hear(tenant_id, remote_ae_title, answer)
 
-        commitment = CommitmentService(index.commitments, blobs, remotes, RemoteCommitment(dial, hear))
+        commitment = CommitmentService(
+            index.commitments, blobs, remotes, RemoteCommitment(dial, settings.dicom.ae_title, hear)
+        )
         outgoing = OutgoingTranscoder(transcode)
         availability = AvailabilityService(
             index=index,

@@ -56,12 +56,16 @@ class RemoteCommitment:
 
     Args:
         dial: where a remote is reached.
+        calling_ae_title: who we are when we ask; an answer of ours comes from whom the remote asked.
         heard: gets answers that come on the association of our request.
         answer_wait_s: how long that association is kept for them.
     """
 
-    def __init__(self, dial: Dial, heard: Heard, *, answer_wait_s: float = COMMITMENT_ANSWER_WAIT_S) -> None:
+    def __init__(
+        self, dial: Dial, calling_ae_title: str, heard: Heard, *, answer_wait_s: float = COMMITMENT_ANSWER_WAIT_S
+    ) -> None:
         self._dial = dial
+        self._calling_ae_title = calling_ae_title
         self._heard = heard
         self._answer_wait_s = answer_wait_s
 
@@ -73,7 +77,7 @@ class RemoteCommitment:
         # The peer has the SCU role here, though we call.
         roles = (RoleSelection(STORAGE_COMMITMENT_PUSH_MODEL, scu_role=False, scp_role=True),)
         handler = _Handler()
-        association = await self._open(remote, commitment, handler, roles)
+        association = await self._open(remote, commitment.own_ae_title, handler, roles)
         request = NEventReportRequest(
             message_id=1,
             has_data_set=True,
@@ -97,7 +101,7 @@ class RemoteCommitment:
             answered.set()
 
         handler = _Handler(hear)
-        association = await self._open(remote, commitment, handler, ())
+        association = await self._open(remote, self._calling_ae_title, handler, ())
         request = NActionRequest(
             message_id=1,
             has_data_set=True,
@@ -120,11 +124,11 @@ class RemoteCommitment:
         await association.release()
 
     async def _open(
-        self, remote: RemoteAe, commitment: Commitment, handler: _Handler, roles: tuple[RoleSelection, ...]
+        self, remote: RemoteAe, calling_ae_title: str, handler: _Handler, roles: tuple[RoleSelection, ...]
     ) -> Association:
         association = await call(
             self._dial(remote, DimseUse.COMMITMENT),
-            commitment.own_ae_title,
+            calling_ae_title,
             _CONTEXTS,
             handler,
             role_selections=roles,
