@@ -14,7 +14,7 @@ from rich.text import Text
 from hilum.app.loop import run
 from hilum.app.remotes import open_registry, resolve_remote
 from hilum.app.settings import Settings
-from hilum.archive.remotes import ALL_USES, DimseUse, RemoteAe
+from hilum.archive.remotes import ALL_USES, ASKED_BY_DEFAULT, DimseUse, RemoteAe
 from hilum.cli.options import ConfigOption, DataOption, settings_from
 from hilum.dicom.uids import uid_name
 from hilum.kernel.errors import InvalidInput, NotFound
@@ -41,7 +41,9 @@ TransferSyntaxOption = Annotated[
     Parameter(name="--transfer-syntax", help="UID of a transfer syntax it wants instances in; repeat, best first."),
 ]
 AskOption = Annotated[list[DimseUse] | None, Parameter(help="What it may ask of us; repeat. By default everything.")]
-AskedOption = Annotated[list[DimseUse] | None, Parameter(help="What we may ask of it; repeat. By default everything.")]
+AskedOption = Annotated[
+    list[DimseUse] | None, Parameter(help="What we may ask of it; repeat. By default everything but availability.")
+]
 SiteOption = Annotated[str | None, Parameter(help="Where it stands.")]
 DescriptionOption = Annotated[str | None, Parameter(help="What it is.")]
 AssociationsOption = Annotated[int | None, Parameter(help="Associations we open to it at a time.")]
@@ -236,4 +238,6 @@ def _tls(remote: RemoteAe) -> str:
 
 
 def _uses(uses: frozenset[DimseUse]) -> str:
+    if uses == ASKED_BY_DEFAULT:
+        return "everything but availability"
     return "everything" if uses == ALL_USES else ", ".join(use for use in DimseUse if use in uses) or "nothing"
