@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hilum.app.archive import Archive, open_archive
 from hilum.app.dimse_server import start_dimse
-from hilum.app.settings import Settings
+from hilum.app.settings import DicomSettings, Settings
 from hilum.archive.model import Origin, OriginKind
 from hilum.archive.remotes import RemoteAe
 from hilum.dicom.part10 import read_file_meta
@@ -64,7 +64,7 @@ async def in_process_archive(database: EmbeddedPostgres, folder: Path) -> AsyncI
     """An archive with its files below the folder, listening on a free port of 127.0.0.1."""
     tenant_id = await new_tenant(database.app_address())
     ae_title = f"HILUM{next(_titles)}"
-    settings = Settings(data=str(folder / "archive"))
+    settings = Settings(data=str(folder / "archive"), dicom=DicomSettings(ae_title=ae_title))
     async with open_archive(settings, database.app_address()) as archive:
         await archive.accounts.assign_ae_title(ae_title, tenant_id)
         acceptor = await start_dimse(settings, archive, socket.create_server(("127.0.0.1", 0)), None)
