@@ -45,9 +45,9 @@ def test_a_step_is_added_listed_and_removed(hilum: RunningHilum) -> None:
     assert item["scheduled_station_ae_title"] == ["MR1", "MR2"]
     assert item["scheduled_procedure_step_start_time"] == "10:15:00"
     listed = hilum.hilum("worklist", "list", "--day", "2030-01-31", "--modality", "MR").stdout
-    assert "Müller^Jörg" in listed
+    assert "CLI1" in listed
     assert "2030-01-31 10:15" in listed
-    assert "Müller^Jörg" not in hilum.hilum("worklist", "list", "--station", "CT1").stdout
+    assert "CLI1" not in hilum.hilum("worklist", "list", "--station", "CT1").stdout
     assert hilum.hilum("worklist", "remove", item_id).returncode == 0
     again = hilum.hilum("worklist", "remove", item_id)
     assert again.returncode == 1

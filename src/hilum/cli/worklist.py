@@ -123,7 +123,15 @@ def list_items(
     query = WorklistQuery(matches, None if everything else OPEN_STATUSES, limit=None)
 
     async def work() -> Table:
-        table = Table("id", Column("start", no_wrap=True), "station", "modality", "patient", "step", "status")
+        table = Table(
+            "id",
+            Column("start", no_wrap=True),
+            "station",
+            "modality",
+            Column("patient", overflow="fold"),
+            "step",
+            "status",
+        )
         async with opened(settings_from(config, data=str(data) if data else None)) as archive:
             async for item in archive.worklist.search(archive.tenant.tenant_id, query):
                 table.add_row(*_row(item))
