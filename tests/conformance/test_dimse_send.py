@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from hilum.scu.remote import Remote
 from hilum.scu.storage import SendResult, send_instances
 from hilum.scu.verification import echo
 from support.instances import ct_slice, part10
+from support.peers import free_port, orthanc, running
 
 _FAMILIES = [
     "CT_small.dcm",
@@ -80,37 +81,6 @@ def data_set_of(path: Path) -> bytes:
     """Return the bytes of the data set, with the padding an odd one has to have."""
     content = path.read_bytes()[outgoing(path).data_set_offset :]
     return content + bytes(len(content) % 2)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-@asynccontextmanager
-async def running(port: int, *command: str, cwd: Path) -> AsyncIterator[None]:
-    """A peer that listens on the port once this is entered."""
-    if not Path(command[0]).exists():
-        pytest.skip(f"needs {Path(command[0]).name}: apt-get install dcmtk orthanc")
-    with (cwd / "peer.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=log, stderr=log)
-        try:
-            async with asyncio.timeout(30):
-                while True:
-                    assert process.returncode is None, (cwd / "peer.log").read_text("latin-1")
-                    try:
-                        _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    except OSError:
-                        await asyncio.sleep(0.05)
-                    else:
-                        writer.close()
-                        await writer.wait_closed()
-                        break
-            yield
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
 
 
 class TestDcmtk:
@@ -182,6 +152,17 @@ class TestPynetdicom:
     """pynetdicom 3 as acceptor."""
 
     @contextmanager
+    def scp_with(self, store: Callable[[evt.Event], int]) -> Iterator[Remote]:
+        ae = AE("PYNETDICOM")
+        ae.supported_contexts = AllStoragePresentationContexts
+        ae.add_supported_context(Verification)
+        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+        try:
+            yield Remote("PYNETDICOM", "127.0.0.1", server.socket.getsockname()[1])
+        finally:
+            server.shutdown()
+
+    @contextmanager
     def scp(self, status: int = 0) -> Iterator[tuple[Remote, list[bytes]]]:
         received: list[bytes] = []
         lock = threading.Lock()
@@ -191,14 +172,8 @@ class TestPynetdicom:
                 received.append(event.request.DataSet.getvalue())
             return status
 
-        ae = AE("PYNETDICOM")
-        ae.supported_contexts = AllStoragePresentationContexts
-        ae.add_supported_context(Verification)
-        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
-        try:
-            yield Remote("PYNETDICOM", "127.0.0.1", server.socket.getsockname()[1]), received
-        finally:
-            server.shutdown()
+        with self.scp_with(store) as remote:
+            yield remote, received
 
     async def test_it_is_verified(self) -> None:
         with self.scp() as (remote, _):
@@ -220,33 +195,51 @@ class TestPynetdicom:
         assert (result.state, result.status) == (state, status)
         assert result.reason
 
+    async def test_a_remote_that_ends_each_association_early_gets_everything_in_the_end(self, tmp_path: Path) -> None:
+        instances = slices(tmp_path, 12)
+        received: list[bytes] = []
+        ends = 0
+
+        def store(event: evt.Event) -> int:
+            nonlocal ends
+            received.append(event.request.DataSet.getvalue())
+            if len(received) % 4 == 0:
+                ends += 1
+                event.assoc.abort()
+            return 0
+
+        with self.scp_with(store) as remote:
+            results = await send_all(instances, remote, calling_ae_title="HILUM", retry_delay_s=0.05)
+        assert {each.state for each in results} == {SendState.STORED}
+        assert len(results) == 12
+        assert set(received) == {data_set_of(tmp_path / f"{number}.dcm") for number in range(12)}
+        assert ends >= 3
+
+    async def test_late_answers_and_warnings_are_taken_as_they_are(self, tmp_path: Path) -> None:
+        def store(event: evt.Event) -> int:
+            time.sleep(0.1)
+            return 0xB007 if event.request.AffectedSOPInstanceUID == odd else 0
+
+        instances = slices(tmp_path, 4)
+        odd = instances[2].sop_instance_uid
+        with self.scp_with(store) as remote:
+            results = await send_all(instances, remote, calling_ae_title="HILUM", associations=2)
+        assert {each.state for each in results} == {SendState.STORED}
+        assert [each.instance.sop_instance_uid for each in results if each.reason] == [odd]
+
 
 class TestOrthanc:
     """Debian's Orthanc as receiver."""
 
     async def test_a_series_arrives_and_is_there(self, tmp_path: Path) -> None:
-        dicom_port, http_port = free_port(), free_port()
-        configuration = {
-            "Name": "peer",
-            "StorageDirectory": str(tmp_path / "storage"),
-            "IndexDirectory": str(tmp_path / "storage"),
-            "DicomPort": dicom_port,
-            "HttpPort": http_port,
-            "RemoteAccessAllowed": False,
-            "DicomAet": "ORTHANC",
-            "DicomCheckCalledAet": True,
-            "Plugins": [],
-        }
-        (tmp_path / "orthanc.json").write_text(json.dumps(configuration))
         instances = slices(tmp_path, 10)
-        remote = Remote("ORTHANC", "127.0.0.1", dicom_port)
-        async with running(dicom_port, "/usr/sbin/Orthanc", str(tmp_path / "orthanc.json"), cwd=tmp_path):
+        async with orthanc(tmp_path) as (remote, url):
             assert await echo(remote, calling_ae_title="HILUM") > 0
             results = await send_all(instances, remote, calling_ae_title="HILUM", associations=2)
             assert {each.state for each in results} == {SendState.STORED}, results
             with pytest.raises(Forbidden, match="called ae title not recognized"):
-                await echo(Remote("NOBODY", "127.0.0.1", dicom_port), calling_ae_title="HILUM")
-            statistics = await asyncio.to_thread(_get_json, f"http://127.0.0.1:{http_port}/statistics")
+                await echo(Remote("NOBODY", "127.0.0.1", remote.port), calling_ae_title="HILUM")
+            statistics = await asyncio.to_thread(_get_json, f"{url}/statistics")
             assert statistics["CountInstances"] == 10
 
 

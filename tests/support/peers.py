@@ -96,6 +96,7 @@ async def orthanc(folder: Path, *, modalities: Mapping[str, int] | None = None) 
         "HttpPort": http_port,
         "RemoteAccessAllowed": False,
         "DicomAet": "ORTHANC",
+        "DicomCheckCalledAet": True,
         "DicomModalities": {title: [title, "127.0.0.1", port] for title, port in (modalities or {}).items()},
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowMove": True,

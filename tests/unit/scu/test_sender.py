@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tracemalloc
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -26,7 +27,18 @@ from hilum.scp.verification import VerificationService
 from hilum.scu.remote import dialer
 from hilum.scu.sender import RemoteSender
 from hilum.ul.negotiation import TransferSyntaxRule
-from support.dimse import CT_STORAGE, EXPLICIT, MemoryStore, RunningArchive, admit, running_archive, tenant_of, until
+from hilum.ul.primitives import Buffer
+from support.dimse import (
+    CT_STORAGE,
+    EXPLICIT,
+    MemoryIntake,
+    MemoryStore,
+    RunningArchive,
+    admit,
+    running_archive,
+    tenant_of,
+    until,
+)
 
 IMPLICIT = "1.2.840.10008.1.2"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
@@ -226,6 +238,47 @@ class TestSend:
             (sent,) = await send(sender(), remote(archive), [stored(9, size_bytes=3_000_000)])
         assert sent.state is SendState.STORED
         assert bytes(store.instances[0].content) == b"\x09" * 3_000_000
+
+    async def test_memory_is_flat_in_the_size_of_an_instance(self) -> None:
+        class Dropping(MemoryStore):
+            """Counts what it gets."""
+
+            size_bytes = 0
+
+            def begin(self, **expected: object) -> MemoryIntake:  # type: ignore[override]
+                intake = super().begin(**expected)  # type: ignore[arg-type]
+                intake.write = self._count  # type: ignore[method-assign]
+                return intake
+
+            def _count(self, data: Buffer) -> None:
+                self.size_bytes += len(data)
+
+        class Long:
+            """An instance as long as one likes."""
+
+            async def data_set(self, instance: StoredInstance) -> AsyncGenerator[bytes, None]:
+                return self._chunks(instance.blob.size_bytes)
+
+            async def _chunks(self, size_bytes: int) -> AsyncGenerator[bytes, None]:
+                for _ in range(size_bytes // 1_000_000):
+                    yield bytes(1_000_000)
+
+        store = Dropping()
+        service = Picky(store, (EXPLICIT,))
+        scp = ArchiveScp(services=[VerificationService(), service], tenant_of=tenant_of, admit=admit)
+        size_bytes = 1_000_000_000
+        async with running_archive(answering=scp) as archive:
+            tracemalloc.start()
+            try:
+                results = RemoteSender(Long(), dialer()).send(
+                    remote(archive), [stored(1, size_bytes=size_bytes)], calling_ae_title="ME"
+                )
+                assert [each.state async for each in results] == [SendState.STORED]
+                _, peak_bytes = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+        assert store.size_bytes == size_bytes
+        assert peak_bytes < 20_000_000
 
     async def test_what_is_gone_fails_alone(self) -> None:
         async with picky(EXPLICIT) as (archive, _, _service):
