@@ -149,8 +149,9 @@ class PrefetchService:
         count, missing = 0, []
         for study in candidates(rule, step, studies, self._clock.now().astimezone().date()):
             if rule.prior_body_parts:
-                body_parts = await self._finder.body_parts_of(remote, study.study_instance_uid)
-                if not any(fits(rule.prior_body_parts, body_part) for body_part in body_parts):
+                # Many archives do not tell: a prior too much is better than one that is missed.
+                told = [part for part in await self._finder.body_parts_of(remote, study.study_instance_uid) if part]
+                if told and not any(fits(rule.prior_body_parts, body_part) for body_part in told):
                     continue
             count += 1
             own = await self._index.find_instances(tenant_id, study.study_instance_uid)
