@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -13,7 +14,6 @@ from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from hilum.dicomweb.address import target_of
 from hilum.dicomweb.answers import Part, after, entity_tag, is_unchanged, multipart, ranged
 from hilum.dicomweb.negotiation import DICOM, Accepted, accepted, not_acceptable, with_transfer_syntax
-from hilum.kernel.errors import Unsupported
 from hilum.pixels.transcode import can_transcode, inherent_loss
 from hilum.services.retrieve import RetrieveService
 from hilum.services.transcode import TranscodeService
@@ -42,7 +42,7 @@ async def retrieve_instances(request: Request, retrieve: RetrieveService, transc
     if not choice.is_multipart:
         return await _single(request, retrieve, transcode, instances[0], choice, headers)
     if any(_is_transcoded(instance, choice) for instance in instances):
-        parts = _parts(retrieve, transcode, instances, choice, is_one=target.instance is not None)
+        parts = _parts(retrieve, transcode, instances, choice.transfer_syntax_uid or "")
         # The first part is begun before the answer, so that what is wrong with it can still be said.
         first = await anext(parts)
         return multipart(_after_part(first, parts), DICOM, headers)
@@ -111,28 +111,26 @@ async def _stored_parts(retrieve: RetrieveService, instances: Sequence[StoredIns
 
 
 async def _parts(
-    retrieve: RetrieveService,
-    transcode: TranscodeService,
-    instances: Sequence[StoredInstance],
-    choice: Accepted,
-    *,
-    is_one: bool,
+    retrieve: RetrieveService, transcode: TranscodeService, instances: Sequence[StoredInstance], target_uid: str
 ) -> AsyncIterator[Part]:
-    for instance in instances:
-        target_uid = choice.transfer_syntax_uid or ""
-        if not instance.frame_count and transfer_syntax(target_uid).is_encapsulated:
-            target_uid = EXPLICIT_VR_LITTLE_ENDIAN
-        if target_uid != instance.transfer_syntax_uid:
-            content = transcode.part10(instance, target_uid, loss=inherent_loss(target_uid))
-            try:
-                first = await anext(content)
-            except Unsupported:
-                if is_one:
-                    raise
+    targets = [_target_of(instance, target_uid) for instance in instances]
+    wanted = [(instance, uid, inherent_loss(uid)) for instance, uid in zip(instances, targets, strict=True)]
+    async with aclosing(transcode.part10_of_all(wanted)) as files:
+        for instance, uid in zip(instances, targets, strict=True):
+            content = await anext(files)
+            if content is not None:
+                yield _part_headers(uid), content
+            elif len(instances) > 1:
+                yield _part_headers(instance.transfer_syntax_uid), retrieve.stream(instance)
             else:
-                yield _part_headers(target_uid), after(first, content)
-                continue
-        yield _part_headers(instance.transfer_syntax_uid), retrieve.stream(instance)
+                raise not_acceptable(f'multipart/related; type="{_content_type(instance.transfer_syntax_uid)}"')
+
+
+def _target_of(instance: StoredInstance, target_uid: str) -> str:
+    """Return what an instance is made: without pixels it cannot be in a syntax for pixels."""
+    if instance.frame_count or not transfer_syntax(target_uid).is_encapsulated:
+        return target_uid
+    return EXPLICIT_VR_LITTLE_ENDIAN
 
 
 async def _after_part(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:

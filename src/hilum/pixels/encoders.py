@@ -341,7 +341,12 @@ def _encode_jpeg_xl(description: PixelDescription, samples: Samples, loss: Loss 
     image = _as_image(_bit_pattern(description, samples))
     if loss is None:
         data = imagecodecs.jpegxl_encode(
-            image, lossless=True, effort=3, bitspersample=description.bits_stored, usecontainer=False, numthreads=1
+            image,
+            lossless=True,
+            effort=1,  # 30 times as fast as 3, for a twentieth more bytes
+            bitspersample=description.bits_stored,
+            usecontainer=False,
+            numthreads=1,
         )
     else:
         data = imagecodecs.jpegxl_encode(

@@ -7,9 +7,11 @@ import os
 import sys
 import threading
 import zlib
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -149,6 +151,54 @@ class TranscodeService:
             yield write_file_meta(instance.sop_class_uid, uid, transfer_syntax_uid) + first
             async for piece in content:
                 yield piece
+
+    async def part10_of_all(
+        self, wanted: Sequence[tuple[StoredInstance, str, Loss | None]]
+    ) -> AsyncGenerator[AsyncGenerator[bytes, None] | None, None]:
+        """Yield the Part 10 file of each instance in its transfer syntax, in order; None for what does not fit it.
+
+        Small instances are made ahead, as many at a time as there are threads, each up to
+        `limits.TRANSCODING_SPOOL_BYTES`.
+
+        Raises:
+            As `stream` does, but for Unsupported.
+        """
+        ahead: deque[asyncio.Task[_Begun | None] | None] = deque()
+        coming = iter(wanted)
+        try:
+            for one in wanted:
+                while len(ahead) <= self._thread_count and (following := next(coming, None)) is not None:
+                    if following[0].blob.size_bytes <= RETRIEVE_READ_AHEAD_BYTES:
+                        ahead.append(asyncio.ensure_future(self._begin(*following, TRANSCODING_SPOOL_BYTES)))
+                    else:
+                        ahead.append(None)
+                task = ahead.popleft()
+                begun = await (task if task is not None else self._begin(*one, 1))
+                yield begun.content() if begun is not None else None
+        finally:
+            for task in ahead:
+                if task is not None:
+                    task.cancel()
+            for left in await asyncio.gather(*filter(None, ahead), return_exceptions=True):
+                if isinstance(left, _Begun):
+                    await left.rest.aclose()
+
+    async def _begin(
+        self, instance: StoredInstance, transfer_syntax_uid: str, loss: Loss | None, size_bytes: int
+    ) -> _Begun | None:
+        """Make a file up to a size; None for what does not fit the transfer syntax."""
+        content = self.part10(instance, transfer_syntax_uid, loss=loss)
+        pieces: list[bytes] = []
+        made = 0
+        try:
+            async for piece in content:
+                pieces.append(piece)
+                made += len(piece)
+                if made >= size_bytes:
+                    break
+        except Unsupported:
+            return None
+        return _Begun(pieces, content)
 
     async def stream(
         self, instance: StoredInstance, transfer_syntax_uid: str, *, loss: Loss | None = None
@@ -434,6 +484,21 @@ class _BitJoiner:
 
     def rest(self) -> bytes:
         return np.packbits(self._carried, bitorder="little").tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A file whose beginning is made."""
+
+    pieces: list[bytes]
+    rest: AsyncGenerator[bytes, None]
+
+    async def content(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self.rest):
+            for piece in self.pieces:
+                yield piece
+            async for piece in self.rest:
+                yield piece
 
 
 def _header(data_set: StoredDataSet, changes: Attributes, removed: Sequence[str], target_uid: str) -> bytes:

@@ -410,6 +410,28 @@ class TestCost:
         made = read(part10_of(instance.sop_instance_uid, uids.RLE_LOSSLESS, data_set))
         assert np.array_equal(made.pixel_array[..., None], GREY.pixels())
 
+    async def test_instances_of_a_study_are_made_ahead_and_come_in_order(
+        self, service: TranscodeService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "TRANSCODING_SPOOL_BYTES", 10_000)
+        kinds = [ImageKind(40, 40, is_signed=number == 2, bits_stored=12) for number in range(6)]
+        instances = [blobs_of(service).keep(kind.file(kind.pixels(number))) for number, kind in enumerate(kinds)]
+        wanted = [(instance, uids.JPEG_XL_LOSSLESS, None) for instance in instances]
+        files = [
+            None if content is None else b"".join([piece async for piece in content])
+            async for content in service.part10_of_all(wanted)
+        ]
+        assert [file is None for file in files] == [False, False, True, False, False, False]
+        for number in (0, 1, 3, 4, 5):
+            file = files[number]
+            assert file is not None
+            back = read(await transcoded(file, uids.EXPLICIT_VR_LITTLE_ENDIAN))
+            assert np.array_equal(back.pixel_array, kinds[number].pixels(number)[0, ..., 0])
+        some = service.part10_of_all(wanted)
+        await anext(some)
+        await some.aclose()
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
     async def test_leaving_early_leaves_nothing_running(self, service: TranscodeService) -> None:
         instance = blobs_of(service).keep(ImageKind(256, 256, frames=40).file())
         stream = service.stream(instance, uids.EXPLICIT_VR_BIG_ENDIAN)
