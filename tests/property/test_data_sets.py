@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.filereader import read_dataset
 
+from hilum.dicom.data_set_template import DataSetTemplate
 from hilum.dicom.data_sets import read_data_set, write_data_set
 from hilum.dicom.uids import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -232,6 +233,24 @@ def test_nothing_is_lost_whatever_character_set_is_wanted(character_set: str | N
     attributes = data.draw(data_sets(depth=1))
     written = write_data_set(attributes, EXPLICIT_VR_LITTLE_ENDIAN, character_set=character_set)
     assert without_character_set(read_data_set(written, EXPLICIT_VR_LITTLE_ENDIAN)) == attributes
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(data_sets(depth=1), min_size=1, max_size=3),
+    st.sampled_from(SYNTAXES),
+    st.sampled_from([None, "ISO_IR 100", "\\ISO 2022 IR 87", "GB18030", "nonsense"]),
+    st.sets(st.sampled_from([*TAGS.values(), "00400275"]), min_size=1),
+)
+def test_a_template_writes_what_each_data_set_alone_would_be(
+    found: list[Json], syntax: str, character_set: str | None, tags: set[str]
+) -> None:
+    vrs = {tag: next((vr for vr, own in TAGS.items() if own == tag), "SQ") for tag in tags}
+    constants = {"00080052": {"vr": "CS", "Value": ["STUDY"]}, "00080056": {"vr": "CS", "Value": ["ONLINE"]}}
+    template = DataSetTemplate(vrs, constants, syntax, character_set=character_set)
+    for attributes in found:
+        whole = {tag: attributes.get(tag, {"vr": vr}) for tag, vr in vrs.items()} | constants
+        assert template.write(attributes) == write_data_set(whole, syntax, character_set=character_set)
 
 
 @settings(deadline=None, max_examples=300)

@@ -93,12 +93,7 @@ def write_data_set(
     Reference: PS3.5 §6.1.2, §7, Annex A; PS3.18 Annex F
     """
     syntax = TRANSFER_SYNTAXES.get(transfer_syntax_uid)
-    writer = _EXPLICIT_LITTLE
-    if syntax is not None and not syntax.is_explicit:
-        writer = _IMPLICIT_LITTLE
-    elif syntax is not None and not syntax.is_little_endian:
-        writer = _EXPLICIT_BIG
-    data = _write_text(writer, attributes, character_set)
+    data = _write_text(element_writer(transfer_syntax_uid), attributes, character_set)
     if syntax is not None and syntax.is_deflated:
         deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
         data = deflater.compress(data) + deflater.flush()
@@ -106,7 +101,15 @@ def write_data_set(
     return data
 
 
-def _write_text(writer: _Writer, attributes: Mapping[str, Any], character_set: str | None) -> bytes:
+def element_writer(transfer_syntax_uid: str) -> ElementWriter:
+    """Return what writes elements in the encoding of a transfer syntax, deflated or not."""
+    syntax = TRANSFER_SYNTAXES.get(transfer_syntax_uid)
+    if syntax is None or (syntax.is_explicit and syntax.is_little_endian):
+        return _EXPLICIT_LITTLE
+    return _EXPLICIT_BIG if syntax.is_explicit else _IMPLICIT_LITTLE
+
+
+def _write_text(writer: ElementWriter, attributes: Mapping[str, Any], character_set: str | None) -> bytes:
     try:
         return writer.write(attributes, encode_ascii, None)
     except UnicodeEncodeError:
@@ -120,7 +123,7 @@ def _write_text(writer: _Writer, attributes: Mapping[str, Any], character_set: s
     return writer.write(attributes, encode_utf_8, UTF_8)
 
 
-class _Head(NamedTuple):
+class Head(NamedTuple):
     """What of an element does not depend on its value: its bytes up to the length, and how the value is written."""
 
     head: bytes
@@ -132,7 +135,7 @@ class _Head(NamedTuple):
     """The head to use instead, with a length of 32 bits, when the value is too long for 16."""
 
 
-class _Writer:
+class ElementWriter:
     """Writes elements in one encoding."""
 
     def __init__(self, *, is_implicit: bool, is_little_endian: bool) -> None:
@@ -143,7 +146,7 @@ class _Writer:
         self._pack_long = Struct(order + "I").pack
         self._values = _value_writers(order)
         self._item = self._pack_tag(0xFFFE, 0xE000)
-        self._heads: dict[tuple[str, str], _Head] = {}
+        self._heads: dict[tuple[str, str], Head] = {}
 
     def write(self, attributes: Mapping[str, Any], encode: Encode, character_set: str | None) -> bytes:
         """Return the bytes of a data set whose text is encoded by `encode`."""
@@ -151,16 +154,22 @@ class _Writer:
             attributes = {**attributes, _CHARACTER_SET: {"vr": "CS", "Value": [character_set]}}
         elif _CHARACTER_SET in attributes:
             attributes = {tag: element for tag, element in attributes.items() if tag != _CHARACTER_SET}
-        return self._elements(attributes, encode, 0)
+        return self.elements(attributes, encode)
 
-    def _elements(self, attributes: Mapping[str, Any], encode: Encode, depth: int) -> bytes:
+    def elements(self, attributes: Mapping[str, Any], encode: Encode, depth: int = 0) -> bytes:
+        """Return the bytes of these elements as they are.
+
+        Raises:
+            InvalidInput: a value does not fit its VR.
+            UnicodeEncodeError: `encode` has no bytes for a text.
+        """
         out: list[bytes] = []
         heads = self._heads
         for tag in sorted(attributes):
             element = attributes[tag]
             try:
                 vr = element["vr"]
-                head, pack_length, write_value, padding, is_short, unknown = heads.get((tag, vr)) or self._head(tag, vr)
+                head, pack_length, write_value, padding, is_short, unknown = heads.get((tag, vr)) or self.head(tag, vr)
                 values = element.get("Value")
                 if write_value is None:
                     raw = self._items(values or (), encode, depth)
@@ -195,23 +204,24 @@ class _Writer:
             )
         out: list[bytes] = []
         for item in items:
-            content = self._elements(item or {}, encode, depth + 1)
+            content = self.elements(item or {}, encode, depth + 1)
             out += (self._item, self._pack_long(len(content)), content)
         return b"".join(out)
 
-    def _head(self, tag: str, vr: str) -> _Head:
+    def head(self, tag: str, vr: str) -> Head:
+        """Return what of an element does not depend on its value. Raises KeyError for what is no VR."""
         number = int(tag, 16)
         tag_bytes = self._pack_tag(number >> 16, number & 0xFFFF)
         write_value = None if vr == "SQ" else self._values[vr]
         padding = b"\0" if vr in _NUL_PADDED else b" "
         if self._is_implicit:
-            entry = _Head(tag_bytes, self._pack_long, write_value, padding, False, b"")
+            entry = Head(tag_bytes, self._pack_long, write_value, padding, False, b"")
         elif vr in LONG_VRS:
-            entry = _Head(tag_bytes + vr.encode() + b"\0\0", self._pack_long, write_value, padding, False, b"")
+            entry = Head(tag_bytes + vr.encode() + b"\0\0", self._pack_long, write_value, padding, False, b"")
         else:
             # PS3.5 §6.2.2: a value too long for its VR's length goes as UN.
             unknown = tag_bytes + b"UN\0\0"
-            entry = _Head(tag_bytes + vr.encode(), self._pack_short, write_value, padding, True, unknown)
+            entry = Head(tag_bytes + vr.encode(), self._pack_short, write_value, padding, True, unknown)
         if len(self._heads) < _MAX_HEADS:
             self._heads[tag, vr] = entry
         return entry
@@ -346,6 +356,6 @@ def _value_writers(order: str) -> dict[str, ValueWriter]:
     }
 
 
-_IMPLICIT_LITTLE: Final = _Writer(is_implicit=True, is_little_endian=True)
-_EXPLICIT_LITTLE: Final = _Writer(is_implicit=False, is_little_endian=True)
-_EXPLICIT_BIG: Final = _Writer(is_implicit=False, is_little_endian=False)
+_IMPLICIT_LITTLE: Final = ElementWriter(is_implicit=True, is_little_endian=True)
+_EXPLICIT_LITTLE: Final = ElementWriter(is_implicit=False, is_little_endian=True)
+_EXPLICIT_BIG: Final = ElementWriter(is_implicit=False, is_little_endian=False)

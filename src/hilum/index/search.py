@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Select
@@ -49,9 +50,7 @@ class Search:
         """
         if query.limit <= 0:
             return
-        answer = Answer(query)
-        statement = SearchStatement(tenant_id, query)
-        sql, parameters = compiled_sql(statement.with_counts(statement.page(answer.columns()), answer.computed))
+        answer, sql, parameters = _prepared(tenant_id, query)
         async with self._pool.use(tenant_id) as connection:
             if query.limit <= _ONE_FETCH:
                 records = await connection.fetch(sql, *parameters)
@@ -73,6 +72,14 @@ class Search:
         """Return the dotted tag paths of matching keys this index cannot match."""
         paths = [".".join(match.path) for match in query.matches if not is_supported(match)]
         return paths + [moment.date_tag for moment in query.moments if not is_moment_supported(moment)]
+
+
+@lru_cache(maxsize=64)
+def _prepared(tenant_id: int, query: Query) -> tuple[Answer, str, list[Any]]:
+    """Return answer, text and parameters of a query; viewers and workstations ask the same ones again and again."""
+    answer = Answer(query)
+    statement = SearchStatement(tenant_id, query)
+    return answer, *compiled_sql(statement.with_counts(statement.page(answer.columns()), answer.computed))
 
 
 def compiled_sql(statement: Select[Any]) -> tuple[str, list[Any]]:

@@ -78,6 +78,14 @@ class Answer:
             t in tags.INSTANCE_TERMS and vr_of(t) in _PLAIN_VRS for t in of_instance
         )
         self.computed = frozenset(tag for tag in self._asked if tag in _COMPUTED)
+        # Answers without defaults are taken from the levels above the instance attribute by attribute.
+        self._picks: list[tuple[str, list[str]]] = []
+        if not query.has_defaults and not self._has_all and query.level is not Level.INSTANCE:
+            self._picks = [
+                (f"attributes_{level.value}", [t for t in self._asked if level_of(t) == level or t in _OF_ANY_LEVEL])
+                for level in self._levels
+            ]
+        self._computed_vrs = {tag: vr_of(tag) for tag in self.computed}
         if self._has_all:
             self.computed |= frozenset().union(*(COMPUTED_ATTRIBUTES[level] for level in levels)) & _COMPUTED
 
@@ -94,8 +102,24 @@ class Answer:
                 columns.append(INSTANCE_TABLE.c.attributes.label(f"attributes_{level.value}"))
         return columns
 
+    def _build_picked(self, record: asyncpg.Record) -> DicomJson:
+        answer: DicomJson = {}
+        for column, wanted in self._picks:
+            held = orjson.loads(record[column])
+            for tag in wanted:
+                element = held.get(tag)
+                if element is not None:
+                    answer[tag] = element
+        for tag, vr in self._computed_vrs.items():
+            value = record[tag]
+            if value is not None:
+                answer[tag] = {"vr": vr, "Value": value if isinstance(value, list) else [value]}
+        return answer
+
     def build(self, record: asyncpg.Record) -> DicomJson:
-        """Return the answer for one row, tags ascending."""
+        """Return the answer for one row, tags ascending where there are defaults."""
+        if self._picks:
+            return self._build_picked(record)
         found: DicomJson = {}
         for level in self._levels:
             if level is Level.INSTANCE and self._is_plain:

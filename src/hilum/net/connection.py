@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from mmap import mmap
@@ -22,7 +22,7 @@ from hilum.kernel.limits import (
     WRITE_TIMEOUT_S,
 )
 from hilum.ul.core import AssociationCore, Role
-from hilum.ul.primitives import NEED_DATA, Abort, ConnectionClosed, Event, Primitive
+from hilum.ul.primitives import NEED_DATA, Abort, Buffer, ConnectionClosed, Event, Primitive
 
 # Linux only.
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -252,6 +252,15 @@ class Connection(asyncio.BufferedProtocol):
         """
         for primitive in primitives:
             self.core.send(primitive, self._loop.time())
+        self._flush()
+
+    def send_fragments(self, context_id: int, fragments: Sequence[tuple[bool, Buffer]]) -> None:
+        """Write many P-DATA-TF PDUs together; see `AssociationCore.send_fragments`.
+
+        Raises:
+            LocalProtocolError: the core's state does not allow it.
+        """
+        self.core.send_fragments(context_id, fragments, self._loop.time())
         self._flush()
 
     async def drained(self) -> None:

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
+from hilum.dimse.command_set import encode_command_set
 from hilum.dimse.fragments import fragment_command, fragment_data_set, max_fragment_bytes
 from hilum.dimse.messages import Message
 from hilum.kernel.errors import Unavailable
@@ -15,8 +16,8 @@ from hilum.ul.primitives import Buffer, PData
 
 # PDUs handed to the socket before looking whether the peer keeps up.
 _PDUS_AT_A_TIME = 8
-# The same for messages of some hundred bytes.
-_SMALL_PDUS_AT_A_TIME = 128
+# The same for whole messages of some hundred bytes.
+_MESSAGES_AT_A_TIME = 64
 
 
 class Outbox:
@@ -79,15 +80,24 @@ class Outbox:
         Raises:
             Unavailable: the association has ended, or ends meanwhile.
         """
-        command = list(fragment_command(context_id, message, self._fragment_bytes))
-        fragments = (
-            fragment
-            for data_set in data_sets
-            for part in (command, self._fragments(context_id, data_set, is_end=True))
-            for fragment in part
-        )
+        command = encode_command_set(message)
         try:
-            await self._write(fragments, _SMALL_PDUS_AT_A_TIME)
+            for start in range(0, len(data_sets), _MESSAGES_AT_A_TIME):
+                some = data_sets[start : start + _MESSAGES_AT_A_TIME]
+                if max(len(command), *map(len, some)) <= self._fragment_bytes:
+                    if self._connection.is_ended:
+                        raise Unavailable("the association has ended", code="association-ended")
+                    fragments = [part for data_set in some for part in ((True, command), (False, data_set))]
+                    self._connection.send_fragments(context_id, fragments)
+                    await self._connection.drained()
+                else:
+                    for data_set in some:
+                        await self._write(
+                            itertools.chain(
+                                fragment_command(context_id, message, self._fragment_bytes),
+                                self._fragments(context_id, data_set, is_end=True),
+                            )
+                        )
         except BaseException as error:
             self._connection.abort(error)
             raise
@@ -95,8 +105,8 @@ class Outbox:
     def _fragments(self, context_id: int, data: Buffer, *, is_end: bool) -> Iterator[PData]:
         return fragment_data_set(context_id, data, self._fragment_bytes, is_end=is_end)
 
-    async def _write(self, fragments: Iterator[PData], at_a_time: int = _PDUS_AT_A_TIME) -> None:
-        while batch := list(itertools.islice(fragments, at_a_time)):
+    async def _write(self, fragments: Iterator[PData]) -> None:
+        while batch := list(itertools.islice(fragments, _PDUS_AT_A_TIME)):
             if self._connection.is_ended:
                 raise Unavailable("the association has ended", code="association-ended")
             self._connection.send(*batch)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from hilum.archive.model import DicomJson
-from hilum.dicom.data_sets import write_data_set
+from hilum.dicom.data_set_template import DataSetTemplate
 from hilum.dicom.dictionary import tag_of, vr_of
 from hilum.dicom.levels import DATE_TIME_PAIRS
 from hilum.dicom.matching import matches_all
@@ -31,22 +32,23 @@ class AnswerWriter:
     ) -> None:
         self._offset = request.offset_minutes
         self._item_keys = request.item_keys
-        self._transfer_syntax_uid = transfer_syntax_uid
-        self._character_set = character_set
-        tags = sorted(request.keys.keys() - ALWAYS_ANSWERED)
-        self._empty: DicomJson = {tag: {"vr": _vr(tag, request.keys[tag])} for tag in tags}
+        vrs = {tag: _vr(tag, key) for tag, key in request.keys.items() if tag not in ALWAYS_ANSWERED}
         # Sequences whose items are returned in part.
         self._items = {
             tag: request.keys[tag]["Value"][0]
-            for tag in tags
-            if self._empty[tag]["vr"] == "SQ" and any(request.keys[tag].get("Value") or ())
+            for tag, vr in vrs.items()
+            if vr == "SQ" and any(request.keys[tag].get("Value") or ())
         }
         level = next(name for name, level in LEVEL_NAMES.items() if level is request.query.level)
-        self._constant: DicomJson = {
+        constants = {
             tag_of("QueryRetrieveLevel"): {"vr": "CS", "Value": [level]},
             tag_of("RetrieveAETitle"): {"vr": "AE", "Value": [retrieve_ae_title]},
             tag_of("InstanceAvailability"): {"vr": "CS", "Value": ["ONLINE"]},
         }
+        template = partial(DataSetTemplate, constants=constants, character_set=character_set)
+        self._template = template(vrs, transfer_syntax_uid=transfer_syntax_uid)
+        # For what is told in another zone than its own.
+        self._zoned = template({**vrs, TIMEZONE_OFFSET: "SH"}, transfer_syntax_uid=transfer_syntax_uid)
 
     def write(self, found: DicomJson) -> bytes:
         """Return one identifier.
@@ -56,19 +58,20 @@ class AnswerWriter:
 
         Reference: PS3.4 §C.4.1.1.3.2
         """
+        if self._items or self._offset is not None:
+            found = {**found}
         zone = self._move(found) if self._offset is not None else None
-        answer: DicomJson = {tag: found.get(tag, empty) for tag, empty in self._empty.items()}
         for tag, asked in self._items.items():
             items = [
                 _part(item, asked)
-                for item in answer[tag].get("Value", ())
+                for item in found.get(tag, {}).get("Value", ())
                 if matches_all(item, self._item_keys.get(tag, ()))
             ]
-            answer[tag] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
-        answer.update(self._constant)
-        if zone is not None:
-            answer[TIMEZONE_OFFSET] = zone
-        return write_data_set(answer, self._transfer_syntax_uid, character_set=self._character_set)
+            found[tag] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        if zone is None:
+            return self._template.write(found)
+        found[TIMEZONE_OFFSET] = zone
+        return self._zoned.write(found)
 
     def _move(self, found: DicomJson) -> dict[str, Any] | None:
         """Move what was found into the zone of the request; return the zone it is in now, if one is known."""

@@ -6,6 +6,7 @@ Reference: PS3.8 §9.3.2 to §9.3.8
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from hilum.kernel import limits
@@ -274,6 +275,20 @@ def encode_p_data(primitive: PData) -> list[Buffer]:
     for pdv in others:
         buffers.append(PDV_HEADER.pack(len(pdv.data) + 2, pdv.context_id, _control_header(pdv)))
         buffers.append(pdv.data)
+    return buffers
+
+
+def encode_fragments(context_id: int, fragments: Iterable[tuple[bool, Buffer]]) -> list[Buffer]:
+    """Return a P-DATA-TF PDU for each fragment, which is a whole command set (True) or data set (False).
+
+    Reference: PS3.8 §9.3.5, Annex E.2
+    """
+    buffers: list[Buffer] = []
+    for is_command, data in fragments:
+        size = len(data)
+        control = PDV_COMMAND | PDV_LAST if is_command else PDV_LAST
+        buffers.append(P_DATA_HEADER.pack(PduType.P_DATA_TF, size + PDV_HEADER.size, size + 2, context_id, control))
+        buffers.append(data)
     return buffers
 
 
