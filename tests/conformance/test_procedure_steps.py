@@ -299,6 +299,16 @@ class TestStatuses:
         assert status.Status == 0x0000
         assert answer == sent
 
+    def test_private_attributes_are_kept(self, hilum: RunningHilum) -> None:
+        sent = beginning()
+        sent.private_block(0x0099, "SOME MODALITY", create=True).add_new(1, "OB", b"\x00\x01")
+        with modality(hilum) as ct:
+            _, _, uid = create(ct, sent)
+            _, answer = get(ct, uid)
+        assert answer is not None
+        assert answer[0x0099, 0x0010].value == b"SOME MODALITY" or answer[0x0099, 0x0010].value == "SOME MODALITY"
+        assert answer[0x0099, 0x1001].value == b"\x00\x01"
+
     def test_some_attributes_are_returned_on_demand(self, hilum: RunningHilum) -> None:
         with modality(hilum) as ct:
             _, _, uid = create(ct, beginning())

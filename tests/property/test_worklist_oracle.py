@@ -7,10 +7,15 @@ import asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from hilum.archive.identifiers import matching_keys, requested
+from hilum.archive.model import DicomJson
 from hilum.archive.query import Match
-from hilum.archive.worklist import OPEN_STATUSES, StepStatus, WorklistItem, WorklistQuery, is_found
+from hilum.archive.worklist import OPEN_STATUSES, StepStatus, WorklistItem, WorklistQuery, is_found, values_at
+from hilum.dicom.conditions import Universal
+from hilum.dicom.data_sets import read_data_set, write_data_set
 from hilum.dicom.dictionary import path_of, vr_of
 from hilum.dicom.matching import parse_condition
+from hilum.dicom.uids import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.index.embedded import EmbeddedPostgres
 from hilum.index.postgres import open_index
 from hilum.kernel.errors import InvalidInput
@@ -160,3 +165,50 @@ def test_sql_finds_what_the_definition_finds(
     for query, (found, count) in zip(queries, answers, strict=True):
         assert sorted(found) == sorted(step_id(item) for item in kept if is_found(item, query)), query
         assert count == len(found)
+
+
+@st.composite
+def keys(draw: st.DrawFn) -> dict[str, str]:
+    """Names of keys with their texts, valid ones."""
+    found: dict[str, str] = {}
+    for name in draw(st.lists(st.sampled_from([name for name in KEYS if name != "PatientWeight"]), unique=True)):
+        text = draw(st.sampled_from(KEYS[name]))
+        try:
+            parse_condition(vr_of(path_of(name)[-1]), text)
+        except InvalidInput:
+            continue
+        found[name] = text
+    return found
+
+
+def identifier_of(keys: dict[str, str]) -> DicomJson:
+    identifier: DicomJson = {}
+    for name, text in keys.items():
+        *above, tag = path_of(name)
+        place = identifier
+        for parent in above:
+            place = place.setdefault(parent, {"vr": "SQ", "Value": [{}]})["Value"][0]
+        groups = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), text.split("="), strict=False))
+        values = [groups] if vr_of(tag) == "PN" else text.split("\\")
+        place[tag] = {"vr": vr_of(tag), "Value": values} if text else {"vr": vr_of(tag)}
+    return identifier
+
+
+@given(
+    keys=keys(),
+    syntax=st.sampled_from([IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN]),
+    character_set=st.sampled_from([None, "ISO_IR 100", "\\ISO 2022 IR 87"]),
+)
+def test_an_identifier_asks_for_what_was_written_into_it(
+    keys: dict[str, str], syntax: str, character_set: str | None
+) -> None:
+    identifier = identifier_of(keys)
+    sent = read_data_set(write_data_set(identifier, syntax, character_set=character_set), syntax)
+    conditions = {path_of(name): parse_condition(vr_of(path_of(name)[-1]), text) for name, text in keys.items()}
+    expected = {path: condition for path, condition in conditions.items() if not isinstance(condition, Universal)}
+    assert {match.path: match.condition for match in matching_keys(sent)} == expected
+    item = worklist_item().attributes
+    answer = requested(item, sent)
+    for name in keys:
+        assert values_at(answer, path_of(name)) == values_at(item, path_of(name))
+    assert answer.keys() == identifier.keys()

@@ -107,7 +107,7 @@ requested_contrast_agent ScheduledProcedureStepSequence.RequestedContrastAgent
 MULTIPLE_FIELDS: Final = frozenset(
     {"scheduled_station_ae_title", "scheduled_station_name", "medical_alerts", "allergies"}
 )
-"""Fields of several values; all others have one. The standard allows several station names, none needs more."""
+"""Fields that may have several values; all others have one."""
 
 REQUIRED_FIELDS: Final = (
     "patient_name",

@@ -75,7 +75,7 @@ class PostgresProcedureSteps:
                     tenant_id,
                     step.sop_instance_uid,
                     step.status.value,
-                    step.calling_ae_title,
+                    None if step.calling_ae_title is None else clean(step.calling_ae_title),
                     json_text(step.attributes),
                     step.created_at,
                     step.changed_at,

@@ -138,6 +138,7 @@ def accept_creation(attributes: DicomJson) -> Accepted:
     Reference: PS3.4 §F.7.2.1
     """
     given = {tag: element for tag, element in attributes.items() if tag != _CHARACTER_SET}
+    _check_sequences(given)
     accepted = _completed(given, ON_CREATION)
     status = _status(accepted)
     if status is not PerformedStatus.IN_PROGRESS:
@@ -163,6 +164,7 @@ def accept_change(present: DicomJson, status: PerformedStatus, changes: DicomJso
     """
     if status is not PerformedStatus.IN_PROGRESS:
         raise Conflict("the performed procedure step has ended and may no longer be updated", code="step-ended")
+    _check_sequences(changes)
     given = {tag: element for tag, element in changes.items() if tag not in FIXED}
     merged = dict(sorted((present | given).items()))
     new = _status(merged)
@@ -173,6 +175,17 @@ def accept_change(present: DicomJson, status: PerformedStatus, changes: DicomJso
         if tag in FIXED - {_CHARACTER_SET} and _kept_form(tag, element) != present.get(tag)
     )
     return Accepted(accepted, new, _added(merged, accepted), unchanged)
+
+
+def _check_sequences(attributes: DicomJson) -> None:
+    """Refuse an attribute that is a sequence and should not be, or should be and is not: nobody could read it."""
+    for tag, element in attributes.items():
+        is_sequence = element["vr"] == "SQ"
+        if vr_of(tag) != "UN" and is_sequence != (vr_of(tag) == "SQ"):
+            keyword = keyword_of(tag) or tag
+            raise InvalidInput(f"an attribute has another VR: {keyword}", code="invalid-value", attribute=keyword)
+        for item in element.get("Value", ()) if is_sequence else ():
+            _check_sequences(item)
 
 
 def _kept_form(tag: str, element: Any) -> Any:

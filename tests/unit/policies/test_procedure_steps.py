@@ -52,6 +52,23 @@ class TestCreation:
     def test_the_character_set_of_the_message_is_not_kept(self) -> None:
         assert tag_of("SpecificCharacterSet") not in accept_creation(beginning()).attributes
 
+    @pytest.mark.parametrize(
+        ("keyword", "element"),
+        [
+            ("ScheduledStepAttributesSequence", {"vr": "LO", "Value": ["x"]}),
+            ("ScheduledStepAttributesSequence", {"vr": "UN", "InlineBinary": "AAAA"}),
+            ("PerformedSeriesSequence", {"vr": "SH", "Value": ["x"]}),
+            ("Modality", {"vr": "SQ", "Value": [{}]}),
+        ],
+    )
+    def test_what_is_no_sequence_where_one_belongs_is_refused(self, keyword: str, element: DicomJson) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            accept_creation(beginning() | {tag_of(keyword): element})
+        assert caught.value.facts["attribute"] == keyword
+        present = accept_creation(beginning()).attributes
+        with pytest.raises(InvalidInput):
+            accept_change(present, IN_PROGRESS, {tag_of(keyword): element})
+
     def test_all_missing_attributes_are_named(self) -> None:
         attributes = beginning()
         del attributes[tag_of("Modality")], attributes[tag_of("PerformedProcedureStepID")]
