@@ -41,6 +41,7 @@ _WORDS = frozenset(
         "metadata",
         "rendered",
         "thumbnail",
+        "workitems",
         "session",
         "worklist",
         "procedure-steps",

@@ -110,6 +110,7 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
             search=archive.search,
             render=archive.render,
             transcode=archive.transcode,
+            workitems=archive.workitems,
         ),
         is_ready=is_ready,
         everyone=everyone,

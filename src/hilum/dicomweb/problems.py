@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 from starlette.responses import Response
 
+from hilum.archive.workitems import WorkitemProblem
 from hilum.kernel.errors import (
     Conflict,
     CorruptData,
@@ -37,6 +38,7 @@ HTTP_STATUS: dict[type[HilumError], int] = {
 _STATUS_OF_CODE = {
     "unsupported-media-type": 415,
     "too-many-results": 400,
+    WorkitemProblem.NOT_SCHEDULED: 400,
     # What the sender sent cannot be decoded or converted, as damaged as it came; the original can still be had. Damage
     # of our own making, such as a blob that is too short, stays an error of the server.
     "corrupt-frame": 406,

@@ -1,4 +1,4 @@
-"""The resources of PS3.18 §10.1 and who answers for them."""
+"""The resources of PS3.18 §10.1 and §11.1, and who answers for them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hilum.dicomweb.problems import problem
 from hilum.dicomweb.rendered import rendered, thumbnail
 from hilum.dicomweb.search import search
 from hilum.dicomweb.store import store_instances
+from hilum.dicomweb.workitems import workitem_handlers
 from hilum.kernel.errors import HilumError
 from hilum.policies.authorization import require
 from hilum.services.render import RenderService
@@ -26,6 +27,7 @@ from hilum.services.retrieve import RetrieveService
 from hilum.services.search import SearchService
 from hilum.services.store import StoreService
 from hilum.services.transcode import TranscodeService
+from hilum.services.workitems import WorkitemService
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -44,12 +46,13 @@ class DicomwebServices:
     search: SearchService
     render: RenderService
     transcode: TranscodeService
+    workitems: WorkitemService
 
 
 def routes(services: DicomwebServices) -> list[Route]:
-    """Return the routes of the three services, to be mounted where the application wants them.
+    """Return the routes of the services, to be mounted where the application wants them.
 
-    Reference: PS3.18 §10.1, §10.3
+    Reference: PS3.18 §10.1, §10.3, §11.1
     """
 
     async def store(request: Request) -> Response:
@@ -98,6 +101,10 @@ def routes(services: DicomwebServices) -> list[Route]:
         Route("/studies", _guarded(store, Permission.STORE), methods=["POST"]),
         Route(_STUDY, _guarded(store, Permission.STORE), methods=["POST"]),
         *(Route(path, _guarded(handler, Permission.READ), methods=["GET"]) for path, handler in getting),
+        *(
+            Route(path, _guarded(handler, permission), methods=[method])
+            for path, method, permission, handler in workitem_handlers(services.workitems)
+        ),
     ]
 
 

@@ -39,7 +39,7 @@ def application(*, has_proxy: bool = False) -> ASGIApp:
             **{each.name: broken for each in fields(ConsoleServices)}
             | {"ae_title": "HILUM", "dicom_port": 11112, "session_seconds": 60}
         ),
-        dicomweb=DicomwebServices(broken, broken, broken, broken, broken),
+        dicomweb=DicomwebServices(broken, broken, broken, broken, broken, broken),
         is_ready=is_ready,
         everyone=Principal(1, "someone", Tenant(1, "a"), frozenset({Role.ADMINISTRATOR})),
         has_proxy=has_proxy,

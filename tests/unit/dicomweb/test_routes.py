@@ -26,7 +26,7 @@ READING = [
 
 def client(*roles: Role) -> httpx2.AsyncClient:
     """Return a client of the routes as someone with these roles; the services are not to be reached."""
-    inner = Starlette(routes=routes(DicomwebServices(UNUSED, UNUSED, UNUSED, UNUSED, UNUSED)))
+    inner = Starlette(routes=routes(DicomwebServices(UNUSED, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED)))
     principal = Principal(1, "someone", Tenant(1, "a"), frozenset(roles))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
