@@ -231,7 +231,7 @@ class JobWorker:
         """Return the queue's answer, or None when it has none; the first of several failures is logged."""
         try:
             answer = await asking
-        except HilumError as error:
+        except Exception as error:  # noqa: BLE001 - the worker loop: whatever fails, it goes on
             if not self._is_cut_off:
                 _log.warning(trouble, worker=self.name, exc=error)
             self._is_cut_off = True

@@ -292,8 +292,8 @@ MAX_ZIP_MEMBERS = 1_000_000
 MAX_ZIP_RATIO = 800
 
 # --- Database --------------------------------------------------------------------------------------------------
-# Connections the embedded server takes: 16 workers of 8, and some for people. PostgreSQL's default is 100.
-DATABASE_MAX_CONNECTIONS = 150
+# Connections the embedded server takes: 16 workers of 14, and some for people. PostgreSQL's default is 100.
+DATABASE_MAX_CONNECTIONS = 250
 # Connections of one worker process: for writing (batches are committed in groups, so few suffice) and for reading.
 DATABASE_WRITE_CONNECTIONS = 4
 DATABASE_READ_CONNECTIONS = 6

@@ -66,7 +66,6 @@ CREATE INDEX forward_order_open ON forward_order (study_instance_uid, destinatio
     WHERE state IN ('waiting', 'sending');
 CREATE INDEX forward_order_unsent ON forward_order (destination, tenant_id, state) WHERE state <> 'sent';
 CREATE INDEX forward_order_of_study ON forward_order (study_instance_uid, destination, tenant_id);
-CREATE INDEX forward_order_latest ON forward_order (tenant_id, changed_at DESC);
 """
 
 
