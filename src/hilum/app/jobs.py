@@ -23,6 +23,7 @@ from hilum.jobs.worker import JobWorker
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.errors import HilumError
 from hilum.kernel.limits import DATABASE_WRITE_TIMEOUT_S, DESTINATIONS_SHOWN_INTERVAL_S, JOB_CONNECTIONS
+from hilum.observe.logs import get_logger
 from hilum.queue.connections import SETTINGS
 from hilum.queue.leases import PostgresLeases
 from hilum.queue.outbox import PostgresOutbox
@@ -30,6 +31,8 @@ from hilum.services import availability, prefetch
 from hilum.services.forward_sending import ForwardSender
 from hilum.services.forwarding import SEND, STABLE
 from hilum.services.pulling import PULL
+
+_log = get_logger("jobs")
 
 # A modality that has not taken an answer in about two weeks will not miss it.
 _FOR_DAYS = RetryRule(attempts=340, first_delay_s=5.0, longest_delay_s=3600.0)
@@ -85,6 +88,8 @@ class Jobs:
         self._showing.cancel()
         await asyncio.wait([self._showing])
         await self._relay.close()
+        status = self.worker.status()
+        _log.info("finishing jobs", worker=status.name, state=status.state, count=len(status.jobs))
         await self.worker.close(drain_s)
         await self._pool.close()
 

@@ -95,6 +95,7 @@ def _application(order: LaunchOrder, archive: Archive) -> ASGIApp:
             remotes=RemoteServices(archive.remotes, echo_with(settings)),
             remote_archives=RemoteArchiveServices(archive.remotes, archive.remote_archives.find, archive.pulling),
             worklist=WorklistServices(archive.worklist, archive.procedure_steps, archive.search),
+            jobs=archive.jobs,
             forwarding=archive.forwarding,
             prefetch=archive.prefetch,
             commitments=CommitmentServices(

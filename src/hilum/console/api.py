@@ -11,9 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hilum import __version__
+from hilum.archive.jobs import JobQueue
 from hilum.archive.model import Principal
 from hilum.console.commitments import CommitmentServices, commitment_routes
 from hilum.console.forwarding import forwarding_routes
+from hilum.console.jobs import job_routes
 from hilum.console.prefetch import prefetch_routes
 from hilum.console.problems import problem_response, problems
 from hilum.console.remote_archives import RemoteArchiveServices, remote_archive_routes
@@ -62,6 +64,7 @@ class ConsoleServices:
     remotes: RemoteServices
     remote_archives: RemoteArchiveServices
     worklist: WorklistServices
+    jobs: JobQueue
     forwarding: ForwardService
     prefetch: PrefetchService
     commitments: CommitmentServices
@@ -217,5 +220,6 @@ def console_api(services: ConsoleServices) -> FastAPI:
     api.include_router(worklist_routes(services.worklist))
     api.include_router(forwarding_routes(services.forwarding))
     api.include_router(prefetch_routes(services.prefetch))
+    api.include_router(job_routes(services.jobs))
     api.include_router(commitment_routes(services.commitments))
     return api
