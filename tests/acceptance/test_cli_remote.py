@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 
 from hilum.scu.remote import Remote
 from support.dimse import running_archive
@@ -113,3 +115,22 @@ async def test_what_is_wrong_is_said(hilum: RunningHilum, remote: Remote) -> Non
         done = await call(hilum, *arguments)
         assert done.returncode == code, (arguments, done.stderr)
         assert words in done.stderr, arguments
+
+
+async def test_one_hilum_gives_to_another_what_it_holds_byte_for_byte(
+    hilum: RunningHilum, files: list[Path], tmp_path: Path
+) -> None:
+    jpeg_2000 = Path(str(get_testdata_file("JPEG2000.dcm")))
+    assert (await call(hilum, "import", str(jpeg_2000), *map(str, files))).returncode == 0
+    title = f"{hilum.ae_title}@127.0.0.1:{hilum.dicom_port}"
+    for study, sources in (
+        (STUDY, files),
+        (str(dcmread(jpeg_2000, stop_before_pixels=True).StudyInstanceUID), [jpeg_2000]),
+    ):
+        folder = tmp_path / study
+        got = await call(hilum, "get", title, "--study", study, "--folder", str(folder), "--way", "get")
+        assert got.returncode == 0, got.stderr
+        arrived = {str(dcmread(path).SOPInstanceUID): data_set_bytes(path.read_bytes()) for path in folder.iterdir()}
+        for source in sources:
+            content = data_set_bytes(source.read_bytes())
+            assert arrived[str(dcmread(source).SOPInstanceUID)] == content + bytes(len(content) % 2)

@@ -1,6 +1,7 @@
 """The DIMSE doors out: what Hilum asks of other application entities.
 
-`echo` verifies, `send_instances` stores. What never happens here: conversion of what is sent, decisions about what to
-send (callers take them), bytes of PDUs.
-Reference: PS3.4 Annexes A (Verification), B (Storage); PS3.7 §9.1.
+`echo` verifies, `send_instances` stores files and `RemoteSender` what the archive holds, `find` queries, `move` and
+`get` retrieve. What never happens here: decisions about what to send or to fetch (callers take them), the taking in of
+what C-GET brings (that is injected), pixels, bytes of PDUs.
+Reference: PS3.4 Annexes A (Verification), B (Storage), C (Query/Retrieve), K (Worklist); PS3.7 §9.1.
 """

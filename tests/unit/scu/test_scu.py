@@ -363,5 +363,5 @@ class TestTls:
     ) -> None:
         async with running_archive(tls=contexts[0]) as archive:
             stranger = Remote("HILUM", "127.0.0.1", archive.port, ssl.create_default_context())
-            with pytest.raises(Unavailable, match="cannot connect"):
+            with pytest.raises(Unavailable, match="is not believed"):
                 await echo(stranger, calling_ae_title="ME")
