@@ -84,6 +84,8 @@ def test_a_study_sent_on_demand_waits_for_a_silent_destination_until_it_is_cance
     assert [(each["study_instance_uid"], each["instances"]) for each in shown] == [
         (one.StudyInstanceUID, {"cancelled": 1})
     ]
+    (job,) = client.get("/api/jobs?lane=forward:PEER").json()["jobs"]
+    assert (job["kind"], job["payload"]["study_instance_uid"]) == ("forward.send", one.StudyInstanceUID)
     assert client.post("/api/forwarding/destinations/PEER/resume").status_code == 204
 
 
@@ -110,6 +112,7 @@ def test_readers_look_and_do_not_change(hilum: RunningHilum) -> None:
             assert reader.get(f"/api/{path}").status_code == 200
         rule = {"name": "x", "destinations": ["PEER"]}
         for answer in (
+            reader.get("/api/jobs"),
             reader.post("/api/forwarding/rules", json=rule),
             reader.delete("/api/forwarding/rules/1"),
             reader.post("/api/forwarding/destinations/PEER/hold"),
