@@ -24,7 +24,7 @@ from hilum.dicom.raw_elements import encoding_of, read_raw
 from hilum.kernel.errors import CorruptData, LimitExceeded, NotFound, Unsupported
 from hilum.kernel.limits import RETRIEVE_READ_AHEAD_BYTES
 from hilum.pixels.encoders import Loss
-from hilum.services import transcode as module
+from hilum.services import conversion, transcode
 from hilum.services.retrieve import RetrieveService
 from hilum.services.transcode import TranscodeService
 from support.fake_index import MemoryIndex
@@ -386,15 +386,15 @@ class TestCost:
             return content
 
         monkeypatch.setattr(blobs, "read", reading)
-        monkeypatch.setattr(module, "TRANSCODING_SPOOL_BYTES", 1 << 20)
+        monkeypatch.setattr(conversion, "TRANSCODING_SPOOL_BYTES", 1 << 20)
         spools: list[Any] = []
-        make_spool = module.SpooledTemporaryFile
+        make_spool = conversion.SpooledTemporaryFile
 
         def spool(*args: Any, **options: Any) -> Any:
             spools.append(make_spool(*args, **options))
             return spools[-1]
 
-        monkeypatch.setattr(module, "SpooledTemporaryFile", spool)
+        monkeypatch.setattr(conversion, "SpooledTemporaryFile", spool)
         pieces = [piece async for piece in service.stream(instance, uids.RLE_LOSSLESS)]
         assert longest <= 1 << 20
         assert max(map(len, pieces)) <= 1 << 20
@@ -413,7 +413,7 @@ class TestCost:
     async def test_instances_of_a_study_are_made_ahead_and_come_in_order(
         self, service: TranscodeService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "TRANSCODING_SPOOL_BYTES", 10_000)
+        monkeypatch.setattr(transcode, "TRANSCODING_SPOOL_BYTES", 10_000)
         kinds = [ImageKind(40, 40, is_signed=number == 2, bits_stored=12) for number in range(6)]
         instances = [blobs_of(service).keep(kind.file(kind.pixels(number))) for number, kind in enumerate(kinds)]
         wanted = [(instance, uids.JPEG_XL_LOSSLESS, None) for instance in instances]
