@@ -165,8 +165,8 @@ JOB_HEARTBEAT_INTERVAL_S = 5.0
 # at once for a new job.
 JOB_POLL_INTERVAL_S = 1.0
 JOB_SWEEP_INTERVAL_S = 5.0
-# Jobs one worker runs at a time; they wait for peers most of the time.
-MAX_JOBS_PER_WORKER = 8
+# Jobs one worker runs at a time. They wait for peers most of the time, and some peers let them wait for minutes.
+MAX_JOBS_PER_WORKER = 32
 # Connections one worker's queue takes, besides those of the index: one of them may be handing on the outbox.
 JOB_CONNECTIONS = 3
 # A job whose workers were lost this often has probably brought them down.
