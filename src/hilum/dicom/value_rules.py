@@ -43,6 +43,7 @@ _INTEGER_RANGES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
         "UV": (0, 2**64 - 1),
     }
 )
+_LARGEST_SINGLE: Final = (2 - 2**-23) * 2.0**127
 
 
 def value_fault(vr: str, value: Any) -> str | None:
@@ -198,4 +199,6 @@ def _number_fault(vr: str, value: Any) -> str | None:
         if not math.isfinite(value) or int(value) != value:
             return "is no whole number"
         return None if low <= value <= high else "is out of the range of its VR"
-    return None if math.isfinite(value) else "is no number"
+    if not math.isfinite(value):
+        return "is no number"
+    return "is out of the range of its VR" if vr == "FL" and abs(value) > _LARGEST_SINGLE else None

@@ -18,8 +18,8 @@ from hilum.dicom.dictionary import is_private, tag_of
 from hilum.dicom.uids import MODALITY_WORKLIST_FIND
 from hilum.dimse import status
 from hilum.dimse.messages import CFindRequest, CFindResponse
-from hilum.kernel.errors import LimitExceeded
-from hilum.kernel.limits import MAX_WORKLIST_RESULTS
+from hilum.kernel.errors import InvalidInput, LimitExceeded
+from hilum.kernel.limits import MAX_QUERY_IDENTIFIER_BYTES, MAX_QUERY_KEYS, MAX_WORKLIST_RESULTS
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
 from hilum.scp.retrieve import IDENTIFIER_RULE
 from hilum.scp.statuses import FIND_STATUSES
@@ -58,6 +58,8 @@ class ModalityWorklistService(DimseService):
             return unrecognized(call)
 
         async def run(data: bytes) -> None:
+            if len(data) > MAX_QUERY_IDENTIFIER_BYTES:
+                raise LimitExceeded("the identifier is longer than a query may be", limit=MAX_QUERY_IDENTIFIER_BYTES)
             await self._find(call, request, read_data_set(data, call.transfer_syntax))
 
         return gather(call, run, FIND_STATUSES)
@@ -66,6 +68,8 @@ class ModalityWorklistService(DimseService):
         keys, has_others = _supported(identifier)
         # One item more than is answered tells whether there are more.
         query = asked_for(matching_keys(keys), limit=MAX_WORKLIST_RESULTS + 1)
+        if len(query.matches) > MAX_QUERY_KEYS:
+            raise LimitExceeded("the identifier has more keys than a query may have", limit=MAX_QUERY_KEYS)
         pending = status.PENDING_WITH_UNSUPPORTED_KEYS if has_others else status.PENDING
         remote = call.caller.remote
         character_set = (remote.character_set if remote is not None else None) or _character_set(identifier)
@@ -81,9 +85,11 @@ class ModalityWorklistService(DimseService):
                         limit=MAX_WORKLIST_RESULTS,
                     )
                 count += 1
-                answer = write_data_set(
-                    requested(item.attributes, keys), call.transfer_syntax, character_set=character_set
-                )
+                found = requested(item.attributes, keys)
+                try:
+                    answer = write_data_set(found, call.transfer_syntax, character_set=character_set)
+                except InvalidInput:
+                    continue  # an item that cannot be told in this form must not hide all others
                 await call.respond_with(_response(request, pending), answer)
         call.respond(_response(request, status.CANCEL if call.cancelled.is_set() else status.SUCCESS))
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from hilum.dicom.data_sets import write_data_set
+from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
 from hilum.dicom.value_rules import check_data_set, value_fault
 from hilum.kernel.errors import InvalidInput
 
@@ -17,6 +19,8 @@ SOUND = [
     ("DA", "20240229"),
     ("DS", 1.5),
     ("DS", "1.5e3"),
+    ("FL", 3.4028234663852886e38),
+    ("FD", 1e300),
     ("DT", "20240229101530.5+0100"),
     ("IS", "-12"),
     ("IS", 12),
@@ -42,6 +46,7 @@ UNSOUND = [
     ("DS", "1,5"),
     ("DS", float("nan")),
     ("DS", True),
+    ("FL", 1e39),
     ("IS", 1.5),
     ("IS", "1.0"),
     ("IS", 2**31),
@@ -77,6 +82,11 @@ def test_an_unsound_value_has_a_fault_that_does_not_repeat_it(vr: str, value: An
     fault = value_fault(vr, value)
     assert fault
     assert str(value) not in fault
+
+
+@pytest.mark.parametrize(("vr", "value"), SOUND)
+def test_a_sound_value_can_be_written(vr: str, value: Any) -> None:
+    assert write_data_set({"00991001": {"vr": vr, "Value": [value]}}, EXPLICIT_VR_LITTLE_ENDIAN)
 
 
 def test_a_data_set_comes_back_in_the_order_of_its_tags_and_without_empty_lists() -> None:
