@@ -15,6 +15,7 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from support.calling import Rejection, call
 from support.certificates import Authority, Issued
 from support.running import RunningHilum, running_hilum
 
@@ -56,20 +57,18 @@ def client(hilum: RunningHilum) -> Iterator[httpx2.Client]:
             assert client.delete(f"/api/remotes/{remote['ae_title']}").status_code == 204
 
 
-def answer(hilum: RunningHilum, calling: str) -> tuple[int, int, int] | None:
+def answer(hilum: RunningHilum, calling: str) -> Rejection | None:
     """Call once; None when let in, or the rejection."""
     entity = AE(calling)
     entity.add_requested_context(Verification)
-    association = entity.associate("127.0.0.1", hilum.dicom_port, ae_title=hilum.ae_title)
-    if association.is_established:
-        association.release()
-        return None
-    assert association.is_rejected
-    primitive = association.acceptor.primitive
-    return primitive.result, primitive.result_source, primitive.diagnostic
+    answered = call(entity, hilum.dicom_port, hilum.ae_title)
+    if isinstance(answered, tuple):
+        return answered
+    answered.release()
+    return None
 
 
-def until_all_workers_answer(hilum: RunningHilum, calling: str, wanted: tuple[int, int, int] | None) -> None:
+def until_all_workers_answer(hilum: RunningHilum, calling: str, wanted: Rejection | None) -> None:
     """Wait until a dozen calls in a row, which reach all workers, are answered so."""
     deadline = time.monotonic() + 20
     while not all(answer(hilum, calling) == wanted for _ in range(6 * WORKERS)):

@@ -19,7 +19,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from pynetdicom import AE
-from pynetdicom.pdu_primitives import A_ASSOCIATE, UserIdentityNegotiation
+from pynetdicom.pdu_primitives import UserIdentityNegotiation
 from pynetdicom.sop_class import CTImageStorage, Verification
 
 from hilum.app.admission import Admittance
@@ -35,6 +35,7 @@ from hilum.policies.admission import CallerAdmission
 from hilum.services.identity import IdentityService
 from hilum.services.remotes import RemoteService
 from hilum.services.web_tokens import WebTokens
+from support.calling import Rejection, call
 from support.certificates import Authority, Issued
 from support.database import new_tenant
 from support.dimse import MemoryStore, archive_scp, running_archive
@@ -55,7 +56,7 @@ TRY_AGAIN = (TRANSIENT, PRESENTATION, 1)
 class Answer:
     """What a caller is told: a rejection, or which contexts are accepted and the answer to its user identity."""
 
-    rejection: tuple[int, int, int] | None = None
+    rejection: Rejection | None = None
     accepted: frozenset[str] = frozenset()
     identity_response: bytes | None = None
 
@@ -66,15 +67,11 @@ def associate(
     entity = AE("CT1")
     entity.add_requested_context(Verification)
     entity.add_requested_context(CTImageStorage)
-    association = entity.associate(
-        "127.0.0.1", port, ae_title="HILUM", ext_neg=[user] if user else None,
-        tls_args=(context, "127.0.0.1") if context else None,
-    )  # fmt: skip
-    primitive = association.acceptor.primitive
-    if association.is_rejected:
-        assert isinstance(primitive, A_ASSOCIATE)
-        return Answer((primitive.result, primitive.result_source, primitive.diagnostic))
-    assert association.is_established
+    association = call(
+        entity, port, "HILUM", ext_neg=[user] if user else None, tls_args=(context, "127.0.0.1") if context else None
+    )
+    if isinstance(association, tuple):
+        return Answer(association)
     response = association.acceptor.user_identity
     association.release()
     return Answer(
@@ -280,7 +277,7 @@ class TestUserIdentity:
         for name in (reader, "nobody"):
             assert await house.call(user=user_identity(1, name)) == EVERYTHING
 
-    async def test_a_name_vouched_for_by_a_registered_callers_certificate_counts(
+    async def test_a_name_vouched_for_by_a_callers_registered_certificate_counts(
         self, house: House, wire: Wire
     ) -> None:
         await house.register(uses_tls=True, certificate=wire.modality.fingerprint)
@@ -288,6 +285,11 @@ class TestUserIdentity:
         user = user_identity(1, await house.user(Role.READER))
         assert await house.call(user=user, **way) == Answer(accepted=frozenset({Verification}), identity_response=b"")
         assert (await house.call(user=user_identity(1, "nobody"), **way)).rejection == REFUSED_USER
+
+    async def test_a_certificate_the_registry_does_not_name_vouches_for_nobody(self, house: House, wire: Wire) -> None:
+        await house.register(uses_tls=True)
+        user = user_identity(1, await house.user(Role.READER))
+        assert await house.call(user=user, own=wire.own, context=wire.context(wire.modality)) == EVERYTHING
 
     @pytest.mark.parametrize("kind", [KERBEROS, SAML])
     async def test_kerberos_and_saml_are_refused(self, house: House, kind: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -220,6 +221,32 @@ class TestChangedFiles:
             options = ["+tls", str(newcomer.key), str(newcomer.certificate), "+cf", str(trusting_us)]
             code, said = await call("echoscu", *options, port=archive.port)
             assert code == 0, said
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    async def test_a_session_is_not_resumed_when_its_authority_is_no_longer_trusted(
+        self, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+    ) -> None:
+        modality = authority.issue("modality")
+        context = ssl.create_default_context(cafile=str(authority.certificate))
+        context.load_cert_chain(modality.certificate, modality.key)
+        context.maximum_version = version
+
+        def connect(port: int, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+            with socket.create_connection(("127.0.0.1", port)) as plain:
+                plain.settimeout(1)
+                with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secured:
+                    try:
+                        secured.recv(1)  # the server's last word on the handshake, if it has one
+                    except TimeoutError:
+                        return secured.session
+                    raise ConnectionError("closed by the server")
+
+        async with tls_archive(authority) as archive:
+            session = await asyncio.to_thread(connect, archive.port)
+            await asyncio.to_thread(connect, archive.port, session)
+            authority.certificate.write_bytes(Authority(tmp_path, "other").certificate.read_bytes())
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await asyncio.to_thread(connect, archive.port, session)
 
     def test_files_that_cannot_be_used_at_the_start_are_named(self, authority: Authority, tmp_path: Path) -> None:
         own, locked = authority.issue("hilum"), authority.issue("locked", password=b"secret")

@@ -89,7 +89,7 @@ class Admittance:
         proving = decide_proof(
             IdentityFacts(
                 kind=_KINDS[user.identity_type] if user else IdentityKind.NONE,
-                is_caller_proved=remote is not None and certificate is not None,
+                is_caller_proved=remote is not None and remote.certificate is not None,
                 takes_web_tokens=self._web_tokens is not None,
                 is_required=self._requires_identity,
             )

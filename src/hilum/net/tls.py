@@ -96,8 +96,9 @@ class TlsIdentity:
 
         Reference: PS3.15 §B.12
         """
-        context = self._fresh("server", self._make_server)
-        context.sni_callback = self._take_fresh
+        self._current_server()
+        context = _Listening(ssl.PROTOCOL_TLS_SERVER)
+        context.current = self._current_server
         return context
 
     def client_context(self, certificate: str | None = None) -> ssl.SSLContext:
@@ -128,10 +129,8 @@ class TlsIdentity:
             self._current[key] = known = (stamp, context)
         return known[1]
 
-    def _take_fresh(self, connection: ssl.SSLObject, _name: str | None, context: ssl.SSLContext) -> None:
-        fresh = self._fresh("server", self._make_server)
-        if fresh is not context:
-            connection.context = fresh
+    def _current_server(self) -> ssl.SSLContext:
+        return self._fresh("server", self._make_server)
 
     def _make_server(self) -> ssl.SSLContext:
         context = self._make(ssl.PROTOCOL_TLS_SERVER)
@@ -143,7 +142,8 @@ class TlsIdentity:
             context.verify_mode = ssl.CERT_REQUIRED
         elif self._files.authorities is not None:
             context.verify_mode = ssl.CERT_OPTIONAL
-        # A resumed session would not look at the certificates again.
+        # What resumes a session does not show its certificate again. Sessions are kept in the context, and so end with
+        # it when the files change; tickets would too, and cost memory.
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
         if self._profile is TlsProfile.NON_DOWNGRADING:
@@ -180,6 +180,22 @@ class TlsIdentity:
             except (OSError, ValueError) as error:
                 raise _unusable(files.authorities) from error
         return context
+
+
+class _Listening(ssl.SSLContext):
+    """Stands for the context that is right when a connection begins."""
+
+    current: Callable[[], ssl.SSLContext]
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return self.current().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
 def _no_password() -> str:

@@ -36,7 +36,7 @@ class Proof(Enum):
 class IdentityFacts:
     """How a user is named.
 
-    `is_caller_proved` says that the caller is registered and has shown a certificate, `takes_web_tokens` that an issuer
+    `is_caller_proved` says that the caller has shown the certificate its entry names, `takes_web_tokens` that an issuer
     is configured, `is_required` that nobody may call without a user.
     """
 
