@@ -19,8 +19,9 @@ from hilum.archive.workitems import (
     WorkitemReport,
     WorkitemState,
 )
+from hilum.dicom.data_sets import write_data_set
 from hilum.dicom.dictionary import keyword_of, tag_of, vr_of
-from hilum.dicom.uids import UNIFIED_PROCEDURE_STEP_PUSH
+from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, UNIFIED_PROCEDURE_STEP_PUSH
 from hilum.kernel.errors import Conflict, InvalidInput
 
 DEFAULT_WORKLIST_LABEL: Final = "DEFAULT"
@@ -68,25 +69,24 @@ def created(sop_instance_uid: str, attributes: DicomJson, now: datetime) -> Chan
     if has_value(kept.get(_TRANSACTION_UID)):
         raise _wrong("TransactionUID", "is given by whoever takes the workitem, later")
     for tag, requirement in REQUIREMENTS.items():
-        element = kept.get(tag)
-        if requirement.created in "-s":
-            is_modified |= requirement.created == "-" and has_value(kept.pop(tag, None))
+        if requirement.created == "-":
+            is_modified |= has_value(kept.pop(tag, None))
         if requirement.created == "1":
-            _demand(requirement, element)
-        if requirement.created == "2" or (requirement.created == "-" and tag != _TRANSACTION_UID):
+            _demand(requirement, kept.get(tag))
+        if requirement.created in "-2" and tag != _TRANSACTION_UID:
             kept.setdefault(tag, {"vr": vr_of(tag)})
         _check_items(requirement, kept.get(tag))
     if first_value(kept, "ProcedureStepState") != WorkitemState.SCHEDULED:
         raise Conflict("a workitem begins in the state SCHEDULED", code=WorkitemProblem.NOT_SCHEDULED)
     _check_values(kept)
+    _check_writable(kept)
     if not has_value(kept.get(tag_of("WorklistLabel"))):
         kept |= _element("WorklistLabel", DEFAULT_WORKLIST_LABEL)
     kept |= _element("SOPClassUID", UNIFIED_PROCEDURE_STEP_PUSH) | _element("SOPInstanceUID", sop_instance_uid)
+    kept |= _element("ProcedureStepState", WorkitemState.SCHEDULED)
     workitem = _stamped(Workitem(sop_instance_uid, WorkitemState.SCHEDULED, kept), now)
-    reports = [state_report(workitem.attributes)]
-    if has_value(kept.get(_STATION)) or has_value(kept.get(_PERFORMERS)):
-        reports += _assignments(workitem.attributes)
-    return Change(workitem, tuple(reports), is_modified)
+    reports = (state_report(workitem.attributes), *_assignments(workitem.attributes))
+    return Change(workitem, reports, is_modified)
 
 
 def changed(workitem: Workitem, modifications: DicomJson, now: datetime) -> Change:
@@ -115,6 +115,7 @@ def changed(workitem: Workitem, modifications: DicomJson, now: datetime) -> Chan
             _check_items(requirement, element)
         after[tag] = element
     _check_values(after)
+    _check_writable(after)
     result = _stamped(replace(workitem, attributes=after), now)
     reports: list[WorkitemReport] = []
     if _differs(before, after, _READINESS):
@@ -168,12 +169,16 @@ def canceled_on_request(workitem: Workitem, request: DicomJson, now: datetime) -
 
     It goes through IN PROGRESS, and both states are reported.
 
+    Raises:
+        InvalidInput: a value of the request does not fit its attribute.
+
     Reference: PS3.4 §CC.2.2.3
     """
     item: DicomJson = {_CANCELLATION_TIME: {"vr": "DT", "Value": [date_time(now)]}}
     item |= {tag: request[tag] for tag in (_REASON, _REASON_CODE) if has_value(request.get(tag))}
     item.setdefault(_REASON_CODE, {"vr": "SQ", "Value": [_DISCONTINUED]})
     contact = {tag: request[tag] for tag in _CONTACT if has_value(request.get(tag))}
+    _check_writable(item | contact)
     if contact:
         item[_COMMUNICATIONS] = {"vr": "SQ", "Value": [contact]}
     taken = in_state(workitem, WorkitemState.IN_PROGRESS, now)
@@ -185,10 +190,14 @@ def canceled_on_request(workitem: Workitem, request: DicomJson, now: datetime) -
 def cancel_request(request: DicomJson, requesting_ae_title: str) -> WorkitemReport:
     """Return the report by which the performer learns that somebody wants a workitem canceled.
 
+    Raises:
+        InvalidInput: a value of the request does not fit its attribute.
+
     Reference: PS3.4 §CC.2.2.3, Table CC.2.4-1
     """
     tags = (*_CONTACT, _REASON, _REASON_CODE)
     information = {tag: request[tag] for tag in tags if has_value(request.get(tag))}
+    _check_writable(information)
     return WorkitemReport(
         WorkitemEventType.CANCEL_REQUESTED,
         dict(sorted((information | _element("RequestingAE", requesting_ae_title)).items())),
@@ -221,8 +230,8 @@ def restart_report() -> WorkitemReport:
 
 
 def _assignments(attributes: DicomJson) -> list[WorkitemReport]:
-    """Return a report for each human performer, or one for the station alone."""
-    station = {_STATION: attributes[_STATION]} if has_value(attributes.get(_STATION)) else {}
+    """Return a report for each human performer, or one for the station alone; none when nobody is assigned."""
+    station = {_STATION: attributes[_STATION]} if _items(attributes.get(_STATION)) else {}
     people = [
         {tag: person[tag] for tag in _PERSON if has_value(person.get(tag))}
         for person in _items(attributes.get(_PERFORMERS))
@@ -230,6 +239,7 @@ def _assignments(attributes: DicomJson) -> list[WorkitemReport]:
     return [
         WorkitemReport(WorkitemEventType.ASSIGNED, dict(sorted((station | person).items())))
         for person in people or [{}]
+        if station or person
     ]
 
 
@@ -256,11 +266,11 @@ def has_value(element: Mapping[str, Any] | None) -> bool:
     return any(value not in (None, "") for value in element.get("Value", ()))
 
 
-def first_value(attributes: DicomJson, keyword: str) -> Any:
-    """Return the first value of an attribute without padding, None when it has none."""
+def first_value(attributes: DicomJson, keyword: str) -> str | None:
+    """Return the first value of an attribute as text without padding, None when it has none or is no text."""
     element = attributes.get(tag_of(keyword))
     value = next(iter(element.get("Value", ())), None) if element else None
-    return value.strip(" \0") if isinstance(value, str) else value
+    return value.strip(" \0") if isinstance(value, str) else None
 
 
 def _element(keyword: str, value: str) -> DicomJson:
@@ -313,6 +323,11 @@ def _check_values(attributes: DicomJson) -> None:
         values = attributes.get(tag, {}).get("Value", ())
         if len(values) != 1 or str(values[0]).strip(" \0") not in allowed:
             raise _wrong(str(keyword_of(tag)), f"is one of {', '.join(sorted(allowed))}")
+
+
+def _check_writable(attributes: DicomJson) -> None:
+    """Refuse what could not be given back: one odd value would keep whoever asks from all the rest."""
+    write_data_set(attributes, EXPLICIT_VR_LITTLE_ENDIAN)
 
 
 def _empty(keyword: str) -> InvalidInput:

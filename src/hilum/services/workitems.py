@@ -111,7 +111,7 @@ class WorkitemService:
             NotFound: there is none of this UID.
             Unavailable: the database does not answer.
         """
-        workitem = await self._workitems.find(tenant_id, sop_instance_uid)
+        workitem = await self._workitems.find(tenant_id, sop_instance_uid) if is_valid_uid(sop_instance_uid) else None
         if workitem is None:
             raise problem(WorkitemProblem.UNKNOWN)
         return workitem
@@ -186,6 +186,7 @@ class WorkitemService:
         Raises:
             NotFound: there is none of this UID.
             Conflict: it is COMPLETED, or its performer cannot be told.
+            InvalidInput: a value of the request does not fit its attribute.
             Unavailable: the database does not answer, or others change it all the time.
 
         Reference: PS3.4 §CC.2.2.3
@@ -297,7 +298,9 @@ class WorkitemService:
         """
         if sop_instance_uid in GLOBAL_SUBSCRIPTIONS:
             await self._workitems.unsubscribe_globally(tenant_id, subscriber)
-        elif not await self._workitems.unsubscribe(tenant_id, sop_instance_uid, subscriber):
+        elif not is_valid_uid(sop_instance_uid) or not await self._workitems.unsubscribe(
+            tenant_id, sop_instance_uid, subscriber
+        ):
             raise problem(WorkitemProblem.UNKNOWN)
 
     async def suspend(self, tenant_id: int, sop_instance_uid: str, subscriber: str) -> None:
