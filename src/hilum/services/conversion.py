@@ -73,7 +73,9 @@ class Workshop:
         self.thread_count = thread_count or os.cpu_count() or 1
         self.spool_directory = spool_directory
         self.slots = asyncio.Semaphore(MAX_TRANSCODINGS_IN_FLIGHT)
-        self.memory = Allowance(MAX_TRANSCODING_BYTES)
+        # Two amounts: who holds of the first waits for the second, and nobody the other way round.
+        self.whole_instances = Allowance(MAX_TRANSCODING_BYTES // 2)
+        self.frames = Allowance(MAX_TRANSCODING_BYTES // 2)
         self._threads = ThreadPoolExecutor(
             self.thread_count, thread_name_prefix="transcode", initializer=_lower_priority
         )
@@ -274,7 +276,7 @@ class Conversion:
         share = _COPIES_OF_A_FRAME * frame_bytes * per_hop * self._workshop.thread_count
         first: PixelDescription | None = None
         for batch in _runs(frame_indices, per_hop * self._workshop.thread_count):
-            async with self._workshop.slots, self._workshop.memory.share(share):
+            async with self._workshop.slots, self._workshop.frames.share(share):
                 stored = [await self._data_set.frame(index, word_bytes) for index in batch]
                 hops = [self._workshop.run(partial(_convert_all, transcoder, run)) for run in _runs(stored, per_hop)]
                 converted = [frame for frames in await asyncio.gather(*hops) for frame in frames]

@@ -19,7 +19,6 @@ from hilum.dicom.uids import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from hilum.kernel.errors import LimitExceeded, Unsupported
 from hilum.kernel.limits import (
     MAX_TRANSCODED_BYTES,
-    MAX_TRANSCODING_BYTES,
     RETRIEVE_READ_AHEAD_BYTES,
     TRANSCODING_SPOOL_BYTES,
 )
@@ -183,10 +182,10 @@ class TranscodeService:
                 yield chunk
             return
         async with AsyncExitStack() as stack:
-            if instance.frame_index is None or instance.blob.size_bytes > RETRIEVE_READ_AHEAD_BYTES:
-                # Read as a whole, and a header taken apart; a large one with an index takes its header's share only.
-                held = min(3 * instance.blob.size_bytes, MAX_TRANSCODING_BYTES // 4)
-                await stack.enter_async_context(self._workshop.memory.share(held))
+            is_deflated = transfer_syntax(instance.transfer_syntax_uid).is_deflated
+            if instance.blob.size_bytes > RETRIEVE_READ_AHEAD_BYTES and (instance.frame_index is None or is_deflated):
+                # The whole of it is in memory until its last byte is taken.
+                await stack.enter_async_context(self._workshop.whole_instances.share(2 * instance.blob.size_bytes))
             data_set = await open_data_set(self._blobs, instance)
             pieces = Conversion(self._workshop, data_set, instance, transfer_syntax_uid, loss).pieces(route)
             if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:

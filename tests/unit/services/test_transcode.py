@@ -25,6 +25,7 @@ from hilum.kernel.errors import CorruptData, LimitExceeded, NotFound, Unsupporte
 from hilum.kernel.limits import RETRIEVE_READ_AHEAD_BYTES
 from hilum.pixels.encoders import Loss
 from hilum.services import conversion, transcode
+from hilum.services.allowance import Allowance
 from hilum.services.retrieve import RetrieveService
 from hilum.services.transcode import TranscodeService
 from support.fake_index import MemoryIndex
@@ -431,6 +432,18 @@ class TestCost:
         await anext(some)
         await some.aclose()
         assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+    async def test_many_large_instances_at_once_do_not_wait_for_each_other_for_ever(
+        self, service: TranscodeService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transcode, "RETRIEVE_READ_AHEAD_BYTES", 1)
+        monkeypatch.setattr(service._workshop, "whole_instances", Allowance(300_000))
+        monkeypatch.setattr(service._workshop, "frames", Allowance(300_000))
+        file = ImageKind(64, 64, frames=20).file()
+        instances = [blobs_of(service).keep(file, with_frame_index=number % 2 == 0) for number in range(8)]
+        async with asyncio.timeout(60):
+            made = await asyncio.gather(*(service.data_set(one, uids.RLE_LOSSLESS) for one in instances))
+        assert len(set(made)) == 1
 
     async def test_leaving_early_leaves_nothing_running(self, service: TranscodeService) -> None:
         instance = blobs_of(service).keep(ImageKind(256, 256, frames=40).file())
