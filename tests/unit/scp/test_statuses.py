@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hilum.archive.workitems import WorkitemProblem
 from hilum.dimse import status
-from hilum.dimse.status import QUERY, STORAGE, StatusCategory, StatusRow, describe_status
+from hilum.dimse.status import PROCEDURE_STEP, QUERY, STORAGE, StatusCategory, StatusRow, describe_status
 from hilum.kernel.errors import (
     FAMILIES,
     Conflict,
@@ -17,12 +18,20 @@ from hilum.kernel.errors import (
     Unavailable,
     Unsupported,
 )
-from hilum.scp.statuses import FIND_STATUSES, NORMALIZED_STATUSES, STORE_STATUSES, StatusTable, refusal
+from hilum.scp.statuses import (
+    FIND_STATUSES,
+    NORMALIZED_STATUSES,
+    STORE_STATUSES,
+    WORKITEM_STATUSES,
+    StatusTable,
+    refusal,
+)
 
 TABLES = [
     pytest.param(STORE_STATUSES, STORAGE, id="store"),
     pytest.param(FIND_STATUSES, QUERY, id="find"),
     pytest.param(NORMALIZED_STATUSES, (), id="normalized"),
+    pytest.param(WORKITEM_STATUSES, PROCEDURE_STEP, id="workitem"),
 ]
 
 
@@ -78,3 +87,11 @@ def test_the_offending_element_is_the_attribute_the_error_names() -> None:
 @pytest.mark.parametrize("attribute", ["NoSuchKeyword", "", 5, None])
 def test_an_attribute_nobody_knows_is_left_out(attribute: str | int | None) -> None:
     assert refusal(InvalidInput("x", attribute=attribute), STORE_STATUSES).offending_element == ()
+
+
+@pytest.mark.parametrize("problem", WorkitemProblem)
+def test_every_problem_with_a_workitem_has_a_status_of_its_own(problem: WorkitemProblem) -> None:
+    answer = refusal(Conflict("x", code=problem), WORKITEM_STATUSES)
+    row = describe_status(answer.status, PROCEDURE_STEP)
+    assert row.category is StatusCategory.FAILURE
+    assert list(WORKITEM_STATUSES.codes.values()).count(answer.status) == 1
