@@ -25,7 +25,8 @@ from hilum.policies.authorization import require
 from hilum.services.pulling import PullService
 from hilum.services.remotes import RemoteService
 
-_LISTED = 200
+# Each of them is counted.
+_LISTED = 50
 
 
 class RemoteFind(Protocol):
