@@ -237,7 +237,7 @@ def test_our_own_sender_stores_every_file_unchanged(fresh: RunningHilum, files: 
         )
         if file_cannot_be_offered(result.instance):
             expected = None
-        if result.status != expected or (expected == CANNOT_UNDERSTAND and source.file.complaint not in result.reason):
+        if result.status != expected or (expected == CANNOT_UNDERSTAND and source.file.complaint not in result.comment):
             wrong.append(f"{source.label}: {result.status} {result.reason}")
         elif expected == 0:
             sent[result.instance.sop_instance_uid].add(digest(padded(data_set(source.file.path.read_bytes()))))
