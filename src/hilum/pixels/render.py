@@ -18,7 +18,6 @@ def render_frame(
     data: bytes,
     *,
     frame_number: int,
-    first_bit: int = 0,
     read_bulk: BulkReader,
     window: Window | None = None,
     viewport: Viewport | None = None,
@@ -28,9 +27,8 @@ def render_frame(
     Args:
         attributes: the instance's attributes.
         transfer_syntax_uid: how `data` is encoded.
-        data: the frame as stored.
+        data: the frame as stored, a native one little endian and from a byte's beginning.
         frame_number: 1-based; chooses the functional groups.
-        first_bit: where a native frame of single bits begins within the first byte.
         read_bulk: gives palettes and LUTs that stand outside of the attributes.
         window: takes the place of the data set's own window; colours ignore it.
         viewport: the box to scale into.
@@ -41,7 +39,7 @@ def render_frame(
     Reference: PS3.18 §8.3.5, PS3.4 §N.2
     """
     description = describe_pixels(attributes)
-    frame = decode_frame(transfer_syntax_uid, description, data, first_bit=first_bit)
+    frame = decode_frame(transfer_syntax_uid, description, data)
     photometric = frame.photometric_interpretation
     picture: Picture
     if photometric == "PALETTE COLOR":
