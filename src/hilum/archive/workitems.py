@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -215,7 +215,7 @@ class Workitems(Protocol):
         """Tell the workitem's subscribers of something that changes nothing."""
         ...
 
-    def search(self, tenant_id: int, query: WorkitemQuery) -> AsyncIterator[DicomJson]:
+    def search(self, tenant_id: int, query: WorkitemQuery) -> AsyncGenerator[DicomJson]:
         """Yield the attributes of matching workitems from a cursor (flat memory), earliest scheduled start first."""
         ...
 

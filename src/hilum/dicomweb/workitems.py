@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 import orjson
@@ -128,7 +129,10 @@ class _Door:
         limit, offset = parsed.query.limit, parsed.query.offset
         # One more than asked for tells whether there are more.
         query = WorkitemQuery(parsed.query.matches, limit + 1, offset)
-        found = [each async for each in self._service.search_workitems(_tenant(request), query)] if limit else []
+        found: list[DicomJson] = []
+        if limit:
+            async with aclosing(self._service.search_workitems(_tenant(request), query)) as matches:
+                found = [each async for each in matches]
         if not found:
             return Response(status_code=204)
         has_more = len(found) > limit and parsed.is_limit_ours

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -188,7 +188,7 @@ class PostgresWorkitems:
         async with self._writing.use(tenant_id) as connection, connection.transaction():
             await _report(connection, tenant_id, sop_instance_uid, reports)
 
-    async def search(self, tenant_id: int, query: WorkitemQuery) -> AsyncIterator[DicomJson]:
+    async def search(self, tenant_id: int, query: WorkitemQuery) -> AsyncGenerator[DicomJson]:
         """Yield the attributes of matching workitems from a cursor (flat memory).
 
         Raises:

@@ -5,7 +5,8 @@ Reference: PS3.4 §CC.2.8
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from hilum.archive.identifiers import matching_keys, requested
 from hilum.archive.model import DicomJson
@@ -25,7 +26,7 @@ async def find_workitems(
     call: Call,
     request: CFindRequest,
     identifier: DicomJson,
-    search: Callable[[int, WorkitemQuery], AsyncIterator[DicomJson]],
+    search: Callable[[int, WorkitemQuery], AsyncGenerator[DicomJson]],
 ) -> None:
     """Answer with a pending response for each match, with its UIDs and what the identifier asks for.
 
@@ -45,18 +46,19 @@ async def find_workitems(
     query = WorkitemQuery(matching_keys(asked), limit=MAX_QUERY_RESULTS + 1)
     final = status.SUCCESS
     count = 0
-    async for attributes in search(call.caller.tenant_id, query):
-        if call.cancelled.is_set():
-            final = status.CANCEL
-            break
-        if count == MAX_QUERY_RESULTS:
-            final = status.RESPONSE_LIMIT_REACHED
-            break
-        count += 1
-        answer = dict(sorted(requested(attributes, asked).items()))
-        await call.respond_with(
-            _response(request, pending), write_data_set(answer, call.transfer_syntax, character_set=character_set)
-        )
+    async with aclosing(search(call.caller.tenant_id, query)) as matches:
+        async for attributes in matches:
+            if call.cancelled.is_set():
+                final = status.CANCEL
+                break
+            if count == MAX_QUERY_RESULTS:
+                final = status.RESPONSE_LIMIT_REACHED
+                break
+            count += 1
+            answer = dict(sorted(requested(attributes, asked).items()))
+            await call.respond_with(
+                _response(request, pending), write_data_set(answer, call.transfer_syntax, character_set=character_set)
+            )
     call.respond(_response(request, final))
 
 

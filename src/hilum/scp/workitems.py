@@ -5,7 +5,7 @@ Reference: PS3.4 Annex CC
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from hilum.archive.model import DicomJson
@@ -126,7 +126,7 @@ class Workitems(Protocol):
         """Cancel a workitem, or ask its performer to."""
         ...
 
-    def search_workitems(self, tenant_id: int, query: WorkitemQuery) -> AsyncIterator[DicomJson]:
+    def search_workitems(self, tenant_id: int, query: WorkitemQuery) -> AsyncGenerator[DicomJson]:
         """Yield the attributes of what matches."""
         ...
 

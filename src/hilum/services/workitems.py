@@ -6,7 +6,7 @@ from which each door makes its own statuses.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -208,10 +208,11 @@ class WorkitemService:
             await self._workitems.report(tenant_id, sop_instance_uid, [report])
         return written
 
-    def search_workitems(self, tenant_id: int, query: WorkitemQuery) -> AsyncIterator[DicomJson]:
+    def search_workitems(self, tenant_id: int, query: WorkitemQuery) -> AsyncGenerator[DicomJson]:
         """Yield the attributes of what matches, earliest scheduled start first.
 
-        Never more than `limits.MAX_QUERY_RESULTS` and one: the one more lets a door learn whether there are more.
+        Never more than `limits.MAX_QUERY_RESULTS` and one: the one more lets a door learn whether there are more. Who
+        stops before the end closes it, so that the database can be used by others.
 
         Raises:
             LimitExceeded: the offset is beyond `limits.MAX_QUERY_OFFSET`.
