@@ -74,7 +74,7 @@ def dcmqrscp(folder: Path, sink_port: int) -> Iterator[Peer | None]:
     (home / "dcmqrscp.cfg").write_text(
         f"NetworkTCPPort = {port}\nMaxPDUSize = 131072\nMaxAssociations = 16\n"
         f"HostTable BEGIN\nsink = (SINK, 127.0.0.1, {sink_port})\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
-        f"AETable BEGIN\nDCMQRSCP {home} RW (100000, 10gb) ANY\nAETable END\n"
+        f"AETable BEGIN\nDCMQRSCP {home} RW (1000, 10gb) ANY\nAETable END\n"
     )
     process = subprocess.Popen(
         [str(binary), "-c", str(home / "dcmqrscp.cfg")], env={"TCP_NODELAY": "1"}, stderr=subprocess.DEVNULL

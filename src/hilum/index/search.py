@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from functools import lru_cache
@@ -57,8 +58,20 @@ class Search:
             else:
                 async with connection.transaction(readonly=True):
                     cursor = await connection.cursor(sql, *parameters)
-                    while len(records := await cursor.fetch(FIND_BATCH_RESULTS)) == FIND_BATCH_RESULTS:
-                        yield [answer.build(record) for record in records]
+                    records = await cursor.fetch(FIND_BATCH_RESULTS)
+                    while len(records) == FIND_BATCH_RESULTS:
+                        # The server works on the next ones while these are built, encoded and sent.
+                        following = asyncio.ensure_future(cursor.fetch(FIND_BATCH_RESULTS))
+                        try:
+                            await asyncio.sleep(0)
+                            yield [answer.build(record) for record in records]
+                            records = await following
+                        finally:
+                            # Who closes the search wants neither the next ones nor their error.
+                            following.cancel()
+                            await asyncio.wait((following,))
+                            if not following.cancelled():
+                                following.exception()
         for start in range(0, len(records), FIND_BATCH_RESULTS):
             yield [answer.build(record) for record in records[start : start + FIND_BATCH_RESULTS]]
 
