@@ -67,8 +67,6 @@ RESPONSE_TIMEOUT_S = 120.0
 PROMPT_QUERY_SILENCE_S = 30.0
 # Matches of a remote's answer given to one request of the console; further ones cancel the query.
 MAX_REMOTE_MATCHES = 1000
-# Keys and return keys of one such query.
-MAX_QUERY_KEYS = 100
 # As retrieve SCU: how long a remote may send nothing while it looks for and sends what was asked for: some fetch it
 # from tape first. DCMTK and dcm4che: unlimited; Orthanc 10 s.
 RETRIEVE_SILENCE_S = 1800.0
@@ -216,7 +214,8 @@ MAX_QUERY_OFFSET = 1_000_000
 MAX_FIND_RESULTS = 100_000
 # Identifier of a C-FIND; a list of 2,000 UIDs takes 128 KiB.
 MAX_QUERY_IDENTIFIER_BYTES = 256 * KIB
-# Matching keys of one C-FIND; each is a condition of the statement. Real ones have five.
+# Matching keys of one C-FIND, and keys of a query a person sends to a remote; each is a condition of the statement. Real
+# ones have five.
 MAX_QUERY_KEYS = 100
 # Results read, encoded and sent together by a C-FIND: a few milliseconds' work and some hundred kilobytes.
 FIND_BATCH_RESULTS = 200
