@@ -214,8 +214,8 @@ MAX_QUERY_OFFSET = 1_000_000
 MAX_FIND_RESULTS = 100_000
 # Identifier of a C-FIND; a list of 2,000 UIDs takes 128 KiB.
 MAX_QUERY_IDENTIFIER_BYTES = 256 * KIB
-# Matching keys of one C-FIND, and keys of a query a person sends to a remote; each is a condition of the statement. Real
-# ones have five.
+# Keys of one C-FIND, and of a query a person sends to a remote; each is a condition of the statement. Real ones have
+# five.
 MAX_QUERY_KEYS = 100
 # Results read, encoded and sent together by a C-FIND: a few milliseconds' work and some hundred kilobytes.
 FIND_BATCH_RESULTS = 200

@@ -10,10 +10,6 @@ from hilum.archive.remotes import DimseUse
 from hilum.dicom.commitment import read_commitment
 from hilum.dicom.data_sets import read_data_set, write_data_set
 from hilum.dicom.uids import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
     STORAGE_COMMITMENT_INSTANCE,
     STORAGE_COMMITMENT_PUSH_MODEL,
 )
@@ -28,6 +24,7 @@ from hilum.dimse.status import StatusCategory, describe_status
 from hilum.kernel.errors import HilumError, InvalidInput, Unavailable, Unsupported
 from hilum.observe.logs import get_logger
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
+from hilum.scp.negotiation import MESSAGE_RULE
 from hilum.scp.statuses import status_table
 from hilum.services.commitment import CommitmentService, result_data_set
 from hilum.ul.negotiation import TransferSyntaxRule
@@ -39,12 +36,6 @@ _REQUEST: Final = 1
 """Action Type ID of a request (PS3.4 §J.3.2)."""
 _SUCCESS, _FAILURES_EXIST = 1, 2
 """Event Type IDs of a result (PS3.4 §J.3.3)."""
-_SYNTAXES: Final = (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-)
 
 COMMITMENT_STATUSES: Final = status_table(
     {InvalidInput: status.INVALID_ARGUMENT_VALUE},
@@ -74,7 +65,7 @@ class StorageCommitmentService(DimseService):
 
     def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
         """Serve the push model."""
-        return TransferSyntaxRule(_SYNTAXES) if abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL else None
+        return MESSAGE_RULE if abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL else None
 
     def role_selection(self, request: AssociateRequest, proposed: RoleSelection) -> RoleSelection | None:
         """Let the requestor be SCP: it brings an answer to what we asked."""

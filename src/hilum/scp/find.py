@@ -6,39 +6,24 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from hilum.archive.model import DicomJson
 from hilum.archive.query import Query
 from hilum.archive.remotes import DimseUse
 from hilum.dicom.data_sets import read_data_set
-from hilum.dicom.uids import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-)
 from hilum.dimse import status
 from hilum.dimse.messages import CFindRequest, CFindResponse
 from hilum.kernel.errors import InvalidInput, LimitExceeded
 from hilum.kernel.limits import MAX_FIND_RESULTS, MAX_QUERY_IDENTIFIER_BYTES
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
+from hilum.scp.negotiation import MESSAGE_RULE
 from hilum.scp.query_answers import AnswerWriter
 from hilum.scp.query_identifiers import FindRequest, read_request
 from hilum.scp.query_models import FIND_MODELS, agreed_options, answer_options
 from hilum.scp.statuses import FIND_STATUSES
 from hilum.ul.negotiation import TransferSyntaxRule
 from hilum.ul.primitives import AssociateRequest, ExtendedNegotiation
-
-QUERY_TRANSFER_SYNTAXES: Final = frozenset(
-    {
-        IMPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_BIG_ENDIAN,
-        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    }
-)
-"""What identifiers of queries may be encoded in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +60,7 @@ class FindService(DimseService):
 
     def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
         """Accept any encoding of small data sets."""
-        return TransferSyntaxRule(QUERY_TRANSFER_SYNTAXES) if abstract_syntax in FIND_MODELS else None
+        return MESSAGE_RULE if abstract_syntax in FIND_MODELS else None
 
     def extended_negotiation(
         self, request: AssociateRequest, proposed: ExtendedNegotiation

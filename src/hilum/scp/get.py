@@ -15,8 +15,8 @@ from hilum.dimse.messages import CGetRequest, CStoreRequest
 from hilum.kernel.errors import CorruptData, HilumError, Unsupported
 from hilum.kernel.limits import INSTANCES_READ_AHEAD, SEND_WINDOW
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
-from hilum.scp.negotiation import STORAGE_TRANSFER_SYNTAXES, ScpSettings, is_storage
-from hilum.scp.retrieve import GET_MODELS, IDENTIFIER_RULE, InstanceArchive, answer_relational, requested_selection
+from hilum.scp.negotiation import MESSAGE_RULE, STORAGE_TRANSFER_SYNTAXES, ScpSettings, is_storage
+from hilum.scp.retrieve import GET_MODELS, InstanceArchive, answer_relational, requested_selection
 from hilum.scp.statuses import RETRIEVE_STATUSES
 from hilum.scp.suboperations import Outcome, Progress, outcome_of
 from hilum.ul.negotiation import AgreedContext, TransferSyntaxRule
@@ -54,7 +54,7 @@ class GetService(DimseService):
 
     def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
         """Accept whatever encodes an identifier."""
-        return IDENTIFIER_RULE if abstract_syntax in GET_MODELS else None
+        return MESSAGE_RULE if abstract_syntax in GET_MODELS else None
 
     def extended_negotiation(
         self, request: AssociateRequest, proposed: ExtendedNegotiation

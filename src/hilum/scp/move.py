@@ -14,7 +14,8 @@ from hilum.dimse.messages import CMoveRequest
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import PENDING_LATEST_S
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
-from hilum.scp.retrieve import IDENTIFIER_RULE, MOVE_MODELS, InstanceArchive, answer_relational, requested_selection
+from hilum.scp.negotiation import MESSAGE_RULE
+from hilum.scp.retrieve import MOVE_MODELS, InstanceArchive, answer_relational, requested_selection
 from hilum.scp.statuses import RETRIEVE_STATUSES
 from hilum.scp.suboperations import Outcome, Progress, outcome_of
 from hilum.ul.negotiation import TransferSyntaxRule
@@ -41,7 +42,7 @@ class MoveService(DimseService):
 
     def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
         """Accept whatever encodes an identifier."""
-        return IDENTIFIER_RULE if abstract_syntax in MOVE_MODELS else None
+        return MESSAGE_RULE if abstract_syntax in MOVE_MODELS else None
 
     def extended_negotiation(
         self, request: AssociateRequest, proposed: ExtendedNegotiation

@@ -1,4 +1,4 @@
-"""Which UIDs name storage SOP classes and transfer syntaxes of instances, and what may be chosen about them."""
+"""Which UIDs name storage SOP classes, what instances and messages may be encoded in, and what may be chosen."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from hilum.dicom.uids import (
     APPLICATION_CONTEXT,
     CT_IMAGE_STORAGE,
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
     STORAGE_SOP_CLASSES,
     TRANSFER_SYNTAXES,
 )
+from hilum.ul.negotiation import TransferSyntaxRule
 
 # What a data set of an association cannot be in: whole files and messages of other kinds, and live video.
 _NO_DATA_SETS = ("RFC2557MIMEEncapsulation", "XMLEncoding", "Papyrus3ImplicitVRLittleEndian", "SMPTE")
@@ -18,6 +23,18 @@ STORAGE_TRANSFER_SYNTAXES = frozenset(
     syntax.uid for syntax in TRANSFER_SYNTAXES.values() if not syntax.keyword.startswith(_NO_DATA_SETS)
 )
 """The transfer syntaxes an instance may come in: all that encode a data set."""
+
+MESSAGE_RULE = TransferSyntaxRule(
+    frozenset(
+        {
+            IMPLICIT_VR_LITTLE_ENDIAN,
+            EXPLICIT_VR_LITTLE_ENDIAN,
+            EXPLICIT_VR_BIG_ENDIAN,
+            DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+        }
+    )
+)
+"""What the identifiers and attribute lists of messages may be encoded in: nothing in them needs more."""
 
 # The arcs below which the standard names its UIDs, and its composite storage SOP classes.
 _DICOM_ARC = APPLICATION_CONTEXT.removesuffix("3.1.1.1")

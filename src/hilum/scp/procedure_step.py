@@ -27,7 +27,7 @@ from hilum.dimse.messages import (
 from hilum.kernel.errors import Conflict, CorruptData, HilumError, InvalidInput, NotFound
 from hilum.kernel.limits import MAX_UID_LENGTH
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
-from hilum.scp.retrieve import IDENTIFIER_RULE
+from hilum.scp.negotiation import MESSAGE_RULE
 from hilum.scp.statuses import refusal, status_table
 from hilum.services.procedure_steps import StepReport
 from hilum.ul.negotiation import TransferSyntaxRule
@@ -93,7 +93,7 @@ class PerformedProcedureStepService(DimseService):
 
     def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
         """Accept any encoding of a data set without pixels."""
-        return IDENTIFIER_RULE if abstract_syntax in _CLASSES else None
+        return MESSAGE_RULE if abstract_syntax in _CLASSES else None
 
     def begin(self, call: Call) -> Operation | None:
         """Act on a report or a question.

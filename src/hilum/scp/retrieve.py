@@ -17,10 +17,6 @@ from hilum.dicom.levels import UNIQUE_KEYS
 from hilum.dicom.uids import (
     COMPOSITE_INSTANCE_ROOT_GET,
     COMPOSITE_INSTANCE_ROOT_MOVE,
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
     PATIENT_ROOT_GET,
     PATIENT_ROOT_MOVE,
     PATIENT_STUDY_ONLY_GET,
@@ -31,20 +27,7 @@ from hilum.dicom.uids import (
 from hilum.kernel.errors import InvalidInput
 from hilum.kernel.limits import MAX_UID_LENGTH
 from hilum.scp.calls import Call
-from hilum.ul.negotiation import TransferSyntaxRule
 from hilum.ul.primitives import AssociateRequest, ExtendedNegotiation
-
-IDENTIFIER_RULE: Final = TransferSyntaxRule(
-    frozenset(
-        {
-            IMPLICIT_VR_LITTLE_ENDIAN,
-            EXPLICIT_VR_LITTLE_ENDIAN,
-            EXPLICIT_VR_BIG_ENDIAN,
-            DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-        }
-    )
-)
-"""What identifiers of retrievals may be encoded in: nothing in them needs more."""
 
 _PATIENT_ROOT: Final = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE)
 _STUDY_ROOT: Final = (Level.STUDY, Level.SERIES, Level.INSTANCE)

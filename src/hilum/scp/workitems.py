@@ -38,7 +38,7 @@ from hilum.net.association import Association
 from hilum.net.invocations import Invocations
 from hilum.policies.workitems import first_value
 from hilum.scp.calls import Call, Caller, DimseService, Operation, gather, unrecognized
-from hilum.scp.retrieve import IDENTIFIER_RULE
+from hilum.scp.negotiation import MESSAGE_RULE
 from hilum.scp.statuses import FIND_STATUSES, WORKITEM_STATUSES
 from hilum.scp.workitem_query import find_workitems
 from hilum.scp.workitem_subscribers import PresentSubscribers
@@ -166,7 +166,7 @@ class UnifiedProcedureStepService(DimseService):
 
     def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
         """Accept any encoding of a data set without pixels."""
-        return IDENTIFIER_RULE if abstract_syntax in OPERATIONS else None
+        return MESSAGE_RULE if abstract_syntax in OPERATIONS else None
 
     def opened(self, association: Association, caller: Caller, invocations: Invocations) -> None:
         """Remember whom events can be told over its own association."""

@@ -21,7 +21,7 @@ from hilum.dimse.messages import CFindRequest, CFindResponse
 from hilum.kernel.errors import InvalidInput, LimitExceeded
 from hilum.kernel.limits import MAX_QUERY_IDENTIFIER_BYTES, MAX_QUERY_KEYS, MAX_WORKLIST_RESULTS
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
-from hilum.scp.retrieve import IDENTIFIER_RULE
+from hilum.scp.negotiation import MESSAGE_RULE
 from hilum.scp.statuses import FIND_STATUSES
 from hilum.ul.negotiation import TransferSyntaxRule
 
@@ -46,7 +46,7 @@ class ModalityWorklistService(DimseService):
 
     def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
         """Accept any encoding of a data set without pixels."""
-        return IDENTIFIER_RULE if abstract_syntax == MODALITY_WORKLIST_FIND else None
+        return MESSAGE_RULE if abstract_syntax == MODALITY_WORKLIST_FIND else None
 
     def begin(self, call: Call) -> Operation | None:
         """Answer a query with one pending response for each item.
