@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from hilum.archive.commitment import Commitment, CommitmentDirection
-from hilum.archive.model import Permission, Principal
+from hilum.archive.model import Permission
+from hilum.console.access import allowed
 from hilum.console.problems import problems
 from hilum.kernel.errors import NotFound
-from hilum.policies.authorization import require
 from hilum.services.commitment import CommitmentService
 from hilum.services.remotes import RemoteService
 from hilum.services.retrieve import RetrieveService
@@ -78,18 +78,20 @@ def commitment_routes(services: CommitmentServices) -> APIRouter:
     @routes.get("", responses=problems(401, 403))
     async def list_commitments(request: Request) -> CommitmentList:
         """List the latest transactions."""
-        found = await services.commitment.recent(_allowed(request).tenant.tenant_id)
+        found = await services.commitment.recent(allowed(request, Permission.ADMINISTER).tenant.tenant_id)
         return CommitmentList(commitments=[_entry(each) for each in found])
 
     @routes.get("/{commitment_id}", responses=problems(401, 403, 404))
     async def read_commitment(commitment_id: int, request: Request) -> CommitmentDetails:
         """Return one transaction with its answer."""
-        return _details(await services.commitment.find(_allowed(request).tenant.tenant_id, commitment_id))
+        return _details(
+            await services.commitment.find(allowed(request, Permission.ADMINISTER).tenant.tenant_id, commitment_id)
+        )
 
     @routes.post("", status_code=202, responses=problems(400, 401, 403, 404, 503))
     async def ask_for_commitment(wanted: CommitmentRequest, request: Request) -> CommitmentDetails:
         """Ask a remote to commit itself to instances it has got from us; the answer comes later."""
-        tenant_id = _allowed(request).tenant.tenant_id
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         remote = await services.remotes.find(tenant_id, wanted.remote)
         if remote is None:
             raise NotFound("this AE title is not registered", code="no-such-remote")
@@ -99,12 +101,6 @@ def commitment_routes(services: CommitmentServices) -> APIRouter:
         return _details(await services.commitment.ask(tenant_id, remote, services.ae_title, instances))
 
     return routes
-
-
-def _allowed(request: Request) -> Principal:
-    principal: Principal = request.state.principal
-    require(principal, Permission.ADMINISTER)
-    return principal
 
 
 def _entry(commitment: Commitment) -> CommitmentEntry:

@@ -20,10 +20,10 @@ from hilum.archive.forwarding import (
     TimeWindow,
 )
 from hilum.archive.jobs import JobState
-from hilum.archive.model import Permission, Principal
+from hilum.archive.model import Permission
+from hilum.console.access import allowed
 from hilum.console.problems import problems
 from hilum.kernel.errors import NotFound
-from hilum.policies.authorization import require
 from hilum.services.forwarding import ForwardService
 
 _MAX_LISTED = 1000
@@ -177,19 +177,19 @@ def forwarding_routes(service: ForwardService) -> APIRouter:
     @routes.get("/rules", responses=problems(401, 403))
     async def list_forward_rules(request: Request) -> RuleList:
         """List all forwarding rules."""
-        tenant_id = _allowed(request, Permission.READ)
+        tenant_id = allowed(request, Permission.READ).tenant.tenant_id
         return RuleList(rules=[_kept(rule) for rule in await service.rules(tenant_id)])
 
     @routes.post("/rules", status_code=201, responses=problems(400, 401, 403, 409, 429))
     async def add_forward_rule(entry: RuleEntry, request: Request) -> KeptRule:
         """Make a forwarding rule; it decides from the next instance on."""
-        tenant_id = _allowed(request, Permission.ADMINISTER)
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         return _kept(await service.save_rule(_rule(entry, 0, tenant_id)))
 
     @routes.put("/rules/{rule_id}", responses=problems(400, 401, 403, 404, 409))
     async def replace_forward_rule(rule_id: int, entry: RuleEntry, request: Request) -> KeptRule:
         """Replace a forwarding rule; what it has ordered is still sent."""
-        tenant_id = _allowed(request, Permission.ADMINISTER)
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         if rule_id < 1:
             raise NotFound("there is no such forwarding rule", code="no-such-rule")
         return _kept(await service.save_rule(_rule(entry, rule_id, tenant_id)))
@@ -197,45 +197,45 @@ def forwarding_routes(service: ForwardService) -> APIRouter:
     @routes.delete("/rules/{rule_id}", status_code=204, responses=problems(401, 403, 404))
     async def remove_forward_rule(rule_id: int, request: Request) -> Response:
         """Remove a forwarding rule; what it has ordered is still sent."""
-        await service.remove_rule(_allowed(request, Permission.ADMINISTER), rule_id)
+        await service.remove_rule(allowed(request, Permission.ADMINISTER).tenant.tenant_id, rule_id)
         return Response(status_code=204)
 
     @routes.get("/destinations", responses=problems(401, 403))
     async def list_destinations(request: Request) -> DestinationList:
         """Tell how all destinations stand."""
-        found = await service.status(_allowed(request, Permission.READ))
+        found = await service.status(allowed(request, Permission.READ).tenant.tenant_id)
         return DestinationList(destinations=[DestinationEntry(**asdict(each)) for each in found])
 
     # AE titles may hold slashes.
     @routes.put("/destinations/{ae_title:path}/bounds", status_code=204, responses=problems(400, 401, 403, 404))
     async def bound_destination(ae_title: str, bounds: Bounds, request: Request) -> Response:
         """Say how many jobs send to a destination at a time, and how many bytes it gets in a second."""
-        tenant_id = _allowed(request, Permission.ADMINISTER)
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         await service.set_destination(tenant_id, DestinationSettings(ae_title, **bounds.model_dump()))
         return Response(status_code=204)
 
     @routes.post("/destinations/{ae_title:path}/hold", status_code=204, responses=problems(401, 403))
     async def hold_destination(ae_title: str, request: Request) -> Response:
         """Send nothing more to a destination until it is resumed."""
-        await service.hold(_allowed(request, Permission.ADMINISTER), ae_title)
+        await service.hold(allowed(request, Permission.ADMINISTER).tenant.tenant_id, ae_title)
         return Response(status_code=204)
 
     @routes.post("/destinations/{ae_title:path}/resume", status_code=204, responses=problems(401, 403))
     async def resume_destination(ae_title: str, request: Request) -> Response:
         """Send to a destination again."""
-        await service.resume(_allowed(request, Permission.ADMINISTER), ae_title)
+        await service.resume(allowed(request, Permission.ADMINISTER).tenant.tenant_id, ae_title)
         return Response(status_code=204)
 
     @routes.post("/destinations/{ae_title:path}/cancel", responses=problems(401, 403))
     async def cancel_forwarding(ae_title: str, choice: StudyChoice, request: Request) -> Affected:
         """Give up what has not been sent to a destination."""
-        tenant_id = _allowed(request, Permission.ADMINISTER)
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         return Affected(instances=await service.cancel(tenant_id, ae_title, choice.study_instance_uid))
 
     @routes.post("/destinations/{ae_title:path}/retry", responses=problems(401, 403))
     async def retry_forwarding(ae_title: str, choice: StudyChoice, request: Request) -> Affected:
         """Send again what failed or was cancelled, and at once what waits."""
-        tenant_id = _allowed(request, Permission.ADMINISTER)
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         return Affected(instances=await service.retry(tenant_id, ae_title, choice.study_instance_uid))
 
     @routes.get("/studies", responses=problems(400, 401, 403))
@@ -247,7 +247,7 @@ def forwarding_routes(service: ForwardService) -> APIRouter:
         offset: Annotated[int, Query(ge=0)] = 0,
     ) -> StudyList:
         """Tell how studies stand with their destinations, the last to change first."""
-        tenant_id = _allowed(request, Permission.READ)
+        tenant_id = allowed(request, Permission.READ).tenant.tenant_id
         found = await service.studies(tenant_id, destination=destination, states=state, limit=limit, offset=offset)
         return StudyList(
             studies=[
@@ -265,14 +265,14 @@ def forwarding_routes(service: ForwardService) -> APIRouter:
     @routes.post("/studies/{study_instance_uid}", status_code=202, responses=problems(401, 403, 404))
     async def forward_study(study_instance_uid: str, errand: Errand, request: Request) -> Affected:
         """Send a study to a destination, whatever rules say."""
-        tenant_id = _allowed(request, Permission.ADMINISTER)
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         count = await service.forward(tenant_id, study_instance_uid, errand.destination, errand.priority)
         return Affected(instances=count)
 
     @routes.get("/studies/{study_instance_uid}/explanation", responses=problems(401, 403))
     async def explain_forwarding(study_instance_uid: str, request: Request) -> Explanation:
         """Tell what each rule says now of a study's first instances, and why."""
-        tenant_id = _allowed(request, Permission.READ)
+        tenant_id = allowed(request, Permission.READ).tenant.tenant_id
         found = []
         for facts, decisions in await service.explain(tenant_id, study_instance_uid):
             verdicts = [
@@ -293,12 +293,6 @@ def forwarding_routes(service: ForwardService) -> APIRouter:
         return Explanation(instances=found)
 
     return routes
-
-
-def _allowed(request: Request, permission: Permission) -> int:
-    principal: Principal = request.state.principal
-    require(principal, permission)
-    return principal.tenant.tenant_id
 
 
 def _rule(entry: RuleEntry, rule_id: int, tenant_id: int) -> ForwardRule:

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from hilum.archive.jobs import JobQueue, JobSelection, JobState
-from hilum.archive.model import Permission, Principal
+from hilum.archive.model import Permission
+from hilum.console.access import allowed
 from hilum.console.problems import problems
-from hilum.policies.authorization import require
 
 _MAX_LISTED = 1000
 
@@ -55,8 +55,7 @@ def job_routes(queue: JobQueue) -> APIRouter:
         offset: Annotated[int, Query(ge=0)] = 0,
     ) -> JobList:
         """List durable jobs. What ended well is forgotten after a day, what did not after thirty."""
-        principal: Principal = request.state.principal
-        require(principal, Permission.ADMINISTER)
+        principal = allowed(request, Permission.ADMINISTER)
         selection = JobSelection(kind=kind, lane=lane, states=state)
         found = await queue.select(principal.tenant.tenant_id, selection, limit=limit, offset=offset)
         return JobList(jobs=[JobEntry(**{name: getattr(job, name) for name in JobEntry.model_fields}) for job in found])

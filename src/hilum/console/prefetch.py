@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from hilum.archive.model import Permission, Principal
+from hilum.archive.model import Permission
 from hilum.archive.prefetch import PrefetchRule
+from hilum.console.access import allowed
 from hilum.console.problems import problems
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import MAX_PREFETCHED_STUDIES
-from hilum.policies.authorization import require
 from hilum.services.prefetch import PrefetchService
 
 
@@ -55,19 +55,19 @@ def prefetch_routes(service: PrefetchService) -> APIRouter:
     @routes.get("/rules", responses=problems(401, 403))
     async def list_prefetch_rules(request: Request) -> PrefetchRuleList:
         """List all prefetch rules."""
-        tenant_id = _allowed(request, Permission.READ)
+        tenant_id = allowed(request, Permission.READ).tenant.tenant_id
         return PrefetchRuleList(rules=[_kept(rule) for rule in await service.rules(tenant_id)])
 
     @routes.post("/rules", status_code=201, responses=problems(400, 401, 403, 409, 429))
     async def add_prefetch_rule(entry: PrefetchEntry, request: Request) -> KeptPrefetchRule:
         """Make a prefetch rule, for the steps that are scheduled from now on."""
-        tenant_id = _allowed(request, Permission.ADMINISTER)
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         return _kept(await service.save_rule(_rule(entry, 0, tenant_id)))
 
     @routes.put("/rules/{rule_id}", responses=problems(400, 401, 403, 404, 409))
     async def replace_prefetch_rule(rule_id: int, entry: PrefetchEntry, request: Request) -> KeptPrefetchRule:
         """Replace a prefetch rule."""
-        tenant_id = _allowed(request, Permission.ADMINISTER)
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
         if rule_id < 1:
             raise NotFound("there is no such prefetch rule", code="no-such-rule")
         return _kept(await service.save_rule(_rule(entry, rule_id, tenant_id)))
@@ -75,16 +75,10 @@ def prefetch_routes(service: PrefetchService) -> APIRouter:
     @routes.delete("/rules/{rule_id}", status_code=204, responses=problems(401, 403, 404))
     async def remove_prefetch_rule(rule_id: int, request: Request) -> Response:
         """Remove a prefetch rule; pulls that it has ordered go on."""
-        await service.remove_rule(_allowed(request, Permission.ADMINISTER), rule_id)
+        await service.remove_rule(allowed(request, Permission.ADMINISTER).tenant.tenant_id, rule_id)
         return Response(status_code=204)
 
     return routes
-
-
-def _allowed(request: Request, permission: Permission) -> int:
-    principal: Principal = request.state.principal
-    require(principal, permission)
-    return principal.tenant.tenant_id
 
 
 def _rule(entry: PrefetchEntry, rule_id: int, tenant_id: int) -> PrefetchRule:

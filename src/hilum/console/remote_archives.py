@@ -13,20 +13,22 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from hilum.archive.jobs import JobState
-from hilum.archive.model import DicomJson, Permission, Principal
+from hilum.archive.model import DicomJson, Permission
 from hilum.archive.pulling import Pull, Wanted, Way
 from hilum.archive.query import Level
 from hilum.archive.remotes import RemoteAe
+from hilum.console.access import allowed
 from hilum.console.problems import problems
 from hilum.dicom.query_keys import identifier_of
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import MAX_QUERY_KEYS, MAX_REMOTE_MATCHES
-from hilum.policies.authorization import require
 from hilum.services.pulling import PullService
 from hilum.services.remotes import RemoteService
 
 # Each of them is counted.
 _LISTED = 50
+# Who may not put studies into the archive has no need of remote ones.
+_PERMISSION = Permission.STORE
 
 
 class RemoteFind(Protocol):
@@ -129,7 +131,7 @@ def remote_archive_routes(services: RemoteArchiveServices) -> APIRouter:
     @routes.post("/remotes/{ae_title:path}/find", responses=problems(400, 401, 403, 404, 501, 503))
     async def find_in_remote(ae_title: str, query: RemoteQuery, request: Request) -> RemoteMatches:
         """Ask a remote archive or worklist (C-FIND) and return what it has found."""
-        principal = _allowed(request)
+        principal = allowed(request, _PERMISSION)
         remote = await services.remotes.find(principal.tenant.tenant_id, ae_title)
         if remote is None:
             raise NotFound("this AE title is not registered", code="no-such-remote")
@@ -183,15 +185,8 @@ def remote_archive_routes(services: RemoteArchiveServices) -> APIRouter:
     return routes
 
 
-def _allowed(request: Request) -> Principal:
-    """Return who asks, who may put studies into the archive: others have no need of remote ones."""
-    principal: Principal = request.state.principal
-    require(principal, Permission.STORE)
-    return principal
-
-
 def _tenant(request: Request) -> int:
-    return _allowed(request).tenant.tenant_id
+    return allowed(request, _PERMISSION).tenant.tenant_id
 
 
 def _entry(pull: Pull) -> PullEntry:

@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 
 from hilum.archive.model import Permission, Principal
 from hilum.archive.remotes import ALL_USES, ASKED_BY_DEFAULT, DimseUse, RemoteAe
+from hilum.console.access import allowed
 from hilum.console.problems import problems
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import MAX_REMOTE_ASSOCIATIONS
-from hilum.policies.authorization import require
 from hilum.services.remotes import RemoteService
 
 Echo = Callable[[RemoteAe], Awaitable[float]]
@@ -74,49 +74,43 @@ def remote_routes(services: RemoteServices) -> APIRouter:
     @routes.get("", responses=problems(401, 403))
     async def list_remotes(request: Request) -> RemoteList:
         """List all remote application entities."""
-        principal = _allowed(request, Permission.READ)
+        principal = allowed(request, Permission.READ)
         return RemoteList(remotes=[_entry(each) for each in await services.remotes.list(principal.tenant.tenant_id)])
 
     @routes.post("", status_code=201, responses=problems(400, 401, 403, 409))
     async def add_remote(entry: RemoteEntry, request: Request) -> RemoteEntry:
         """Register a remote application entity; it is known to all workers at once."""
-        principal = _allowed(request, Permission.ADMINISTER)
+        principal = allowed(request, Permission.ADMINISTER)
         return _entry(await services.remotes.save(_remote(entry, 0, principal.tenant.tenant_id)))
 
     # AE titles may hold slashes.
     @routes.post("/{ae_title:path}/echo", responses=problems(400, 401, 403, 404, 501, 503))
     async def echo_remote(ae_title: str, request: Request) -> Echoed:
         """Ask the remote application entity whether it is there (C-ECHO)."""
-        principal = _allowed(request, Permission.ADMINISTER)
+        principal = allowed(request, Permission.ADMINISTER)
         return Echoed(seconds=await services.echo(await found(principal, ae_title)))
 
     @routes.get("/{ae_title:path}", responses=problems(401, 403, 404))
     async def read_remote(ae_title: str, request: Request) -> RemoteEntry:
         """Return a remote application entity."""
-        return _entry(await found(_allowed(request, Permission.READ), ae_title))
+        return _entry(await found(allowed(request, Permission.READ), ae_title))
 
     @routes.put("/{ae_title:path}", responses=problems(400, 401, 403, 404, 409))
     async def replace_remote(ae_title: str, entry: RemoteEntry, request: Request) -> RemoteEntry:
         """Replace a remote application entity, its AE title included; all workers know at once."""
-        principal = _allowed(request, Permission.ADMINISTER)
+        principal = allowed(request, Permission.ADMINISTER)
         present = await found(principal, ae_title)
         return _entry(await services.remotes.save(_remote(entry, present.remote_id, present.tenant_id)))
 
     @routes.delete("/{ae_title:path}", status_code=204, responses=problems(401, 403, 404))
     async def remove_remote(ae_title: str, request: Request) -> Response:
         """Remove a remote application entity; all workers know at once."""
-        principal = _allowed(request, Permission.ADMINISTER)
+        principal = allowed(request, Permission.ADMINISTER)
         if not await services.remotes.remove(principal.tenant.tenant_id, ae_title):
             raise NotFound("this AE title is not registered", code="no-such-remote")
         return Response(status_code=204)
 
     return routes
-
-
-def _allowed(request: Request, permission: Permission) -> Principal:
-    principal: Principal = request.state.principal
-    require(principal, permission)
-    return principal
 
 
 def _entry(remote: RemoteAe) -> RemoteEntry:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from hilum.archive.model import Permission, Principal
+from hilum.archive.model import Permission
 from hilum.archive.procedure_steps import PerformedStatus, PerformedStep
 from hilum.archive.query import Level, Match
 from hilum.archive.query import Query as ArchiveQuery
@@ -26,13 +26,13 @@ from hilum.archive.worklist import (
     WorklistQuery,
     values_at,
 )
+from hilum.console.access import allowed
 from hilum.console.problems import problems
 from hilum.dicom.conditions import Single, parse_condition
 from hilum.dicom.dictionary import path_of, vr_of
 from hilum.dicom.temporal import temporal_interval
 from hilum.kernel.errors import InvalidInput
 from hilum.kernel.limits import DEFAULT_QUERY_RESULTS, MAX_QUERY_OFFSET, MAX_WORKLIST_RESULTS
-from hilum.policies.authorization import require
 from hilum.services.procedure_steps import ProcedureStepService
 from hilum.services.search import SearchService
 from hilum.services.worklist import FieldValue, WorklistEntry, WorklistService
@@ -208,7 +208,7 @@ def worklist_routes(services: WorklistServices) -> APIRouter:
     @routes.get("/worklist", responses=problems(400, 401, 403))
     async def list_items(query: Annotated[ItemQuery, Query()], request: Request) -> StepItemList:
         """Search the worklist."""
-        tenant_id = _allowed(request, Permission.READ).tenant.tenant_id
+        tenant_id = allowed(request, Permission.READ).tenant.tenant_id
         asked = _query(query)
         items = [StepItem(**_fields_of(item)) async for item in services.worklist.search(tenant_id, asked)]
         return StepItemList(items=items, total=await services.worklist.count(tenant_id, asked))
@@ -216,49 +216,41 @@ def worklist_routes(services: WorklistServices) -> APIRouter:
     @routes.post("/worklist", status_code=201, responses=problems(400, 401, 403, 409))
     async def add_item(entry: StepEntry, request: Request) -> StepItem:
         """Schedule a procedure step. Modalities find it at once."""
-        tenant_id = _allowed(request, Permission.STORE).tenant.tenant_id
+        tenant_id = allowed(request, Permission.STORE).tenant.tenant_id
         return StepItem(**_fields_of(await services.worklist.schedule(tenant_id, _entry(entry))))
 
     @routes.get("/worklist/{item_id}", responses=problems(400, 401, 403, 404))
     async def read_item(item_id: ItemId, request: Request) -> StepItemDetails:
         """Return an item with what was performed of it."""
-        tenant_id = _allowed(request, Permission.READ).tenant.tenant_id
+        tenant_id = allowed(request, Permission.READ).tenant.tenant_id
         return await details(tenant_id, await services.worklist.find(tenant_id, item_id))
 
     @routes.patch("/worklist/{item_id}", responses=problems(400, 401, 403, 404, 409))
     async def change_item(item_id: ItemId, entry: StepEntry, request: Request) -> StepItem:
         """Change what is given, and leave the rest as it is."""
-        tenant_id = _allowed(request, Permission.STORE).tenant.tenant_id
+        tenant_id = allowed(request, Permission.STORE).tenant.tenant_id
         return StepItem(**_fields_of(await services.worklist.change(tenant_id, item_id, _entry(entry))))
 
     @routes.delete("/worklist/{item_id}", status_code=204, responses=problems(400, 401, 403, 404))
     async def remove_item(item_id: ItemId, request: Request) -> Response:
         """Remove an item. What modalities reported of it stays."""
-        await services.worklist.remove(_allowed(request, Permission.STORE).tenant.tenant_id, item_id)
+        await services.worklist.remove(allowed(request, Permission.STORE).tenant.tenant_id, item_id)
         return Response(status_code=204)
 
     @routes.get("/procedure-steps", responses=problems(400, 401, 403))
     async def list_procedure_steps(study_instance_uid: str, request: Request) -> PerformedStepList:
         """List what modalities reported of a study."""
-        tenant_id = _allowed(request, Permission.READ).tenant.tenant_id
+        tenant_id = allowed(request, Permission.READ).tenant.tenant_id
         found = await services.procedure_steps.of_study(tenant_id, study_instance_uid)
         return PerformedStepList(procedure_steps=[_summary(step) for step in found])
 
     @routes.get("/procedure-steps/{sop_instance_uid}", responses=problems(401, 403, 404))
     async def read_procedure_step(sop_instance_uid: str, request: Request) -> PerformedStepDetails:
         """Return a performed procedure step with all the modality sent."""
-        step = await services.procedure_steps.find(
-            _allowed(request, Permission.READ).tenant.tenant_id, sop_instance_uid
-        )
+        step = await services.procedure_steps.find(allowed(request, Permission.READ).tenant.tenant_id, sop_instance_uid)
         return PerformedStepDetails(**_summary(step).model_dump(), attributes=step.attributes)
 
     return routes
-
-
-def _allowed(request: Request, permission: Permission) -> Principal:
-    principal: Principal = request.state.principal
-    require(principal, permission)
-    return principal
 
 
 def _entry(entry: StepEntry) -> WorklistEntry:
