@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from hilum.index.migrations.row_security import guard
+
 revision = "0001"
 down_revision = None
 
@@ -251,13 +253,7 @@ def upgrade() -> None:
         for statement in script.split(";\n"):
             if statement.strip():
                 op.execute(statement)
-    for table in _GUARDED:
-        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-        op.execute(
-            f"CREATE POLICY own_tenant ON {table} "
-            "USING (tenant_id = NULLIF(current_setting('hilum.tenant', true), '')::integer)"
-        )
+    guard(*_GUARDED)
 
 
 def downgrade() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from hilum.index.migrations.row_security import guard
+
 revision = "0002"
 down_revision = "0001"
 
@@ -43,12 +45,7 @@ $$
 def upgrade() -> None:
     """Make the table, and let its changes be told."""
     op.execute(_TABLE)
-    op.execute("ALTER TABLE remote_ae ENABLE ROW LEVEL SECURITY")
-    op.execute("ALTER TABLE remote_ae FORCE ROW LEVEL SECURITY")
-    op.execute(
-        "CREATE POLICY own_tenant ON remote_ae "
-        "USING (tenant_id = NULLIF(current_setting('hilum.tenant', true), '')::integer)"
-    )
+    guard("remote_ae")
     op.execute(_NOTICE)
     op.execute(
         "CREATE TRIGGER tell_of_change AFTER INSERT OR UPDATE OR DELETE ON remote_ae "

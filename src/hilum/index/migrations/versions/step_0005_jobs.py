@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from hilum.index.migrations.row_security import guard
+
 revision = "0005"
 down_revision = "0004"
 
@@ -79,13 +81,8 @@ def upgrade() -> None:
         if statement.strip():
             op.execute(statement)
     op.execute(_ENQUEUE)
+    guard("job_lane", "job")
     for table in ("job_lane", "job"):
-        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-        op.execute(
-            f"CREATE POLICY own_tenant ON {table} "
-            "USING (tenant_id = NULLIF(current_setting('hilum.tenant', true), '')::integer)"
-        )
         op.execute(f"CREATE POLICY queue_worker ON {table} USING (current_setting('hilum.queue', true) = 'on')")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from hilum.index.migrations.row_security import guard
+
 revision = "0006"
 down_revision = "0005"
 
@@ -74,13 +76,7 @@ def upgrade() -> None:
     for statement in _TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)
-    for table in ("forward_rule", "forward_destination", "forward_order", "prefetch_rule"):
-        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-        op.execute(
-            f"CREATE POLICY own_tenant ON {table} "
-            "USING (tenant_id = NULLIF(current_setting('hilum.tenant', true), '')::integer)"
-        )
+    guard("forward_rule", "forward_destination", "forward_order", "prefetch_rule")
     for table in ("outbox", "change_feed"):
         op.execute(f"CREATE POLICY queue_worker ON {table} USING (current_setting('hilum.queue', true) = 'on')")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from hilum.index.migrations.row_security import guard
+
 revision = "0007"
 down_revision = "0006"
 
@@ -47,13 +49,7 @@ def upgrade() -> None:
     """Make the tables."""
     for statement in _TABLES.split(";\n"):
         op.execute(statement)
-    for table in ("commitment", "commitment_instance"):
-        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-        op.execute(
-            f"CREATE POLICY own_tenant ON {table} "
-            "USING (tenant_id = NULLIF(current_setting('hilum.tenant', true), '')::integer)"
-        )
+    guard("commitment", "commitment_instance")
 
 
 def downgrade() -> None:
