@@ -11,6 +11,7 @@ from hilum.index.ingest_sql import ADD_PATIENTS, ADD_SERIES, ADD_STUDIES, FILL, 
 from hilum.index.known_series import KnownSeries
 from hilum.index.pool import Connection
 from hilum.index.rows import InstanceRow, LevelRow
+from hilum.index.study_modalities import follow_study, note_modalities
 
 # Workers that insert and delete the same study can make each other look again; not for ever.
 _ATTEMPTS = 5
@@ -31,12 +32,15 @@ async def ensure_series(
     firsts: dict[tuple[str, str], InstanceRow] = {}
     for row in sorted(rows, key=lambda r: (r.study_instance_uid, r.series_instance_uid)):
         firsts.setdefault((row.study_instance_uid, row.series_instance_uid), row)
+    added: set[tuple[str, str]] = set()
     for _ in range(_ATTEMPTS):
         found = await _find(connection, tenant_id, firsts)
         missing = {n: row for n, row in firsts.items() if n not in found or found[n]["series_key"] is None}
         if not missing:
-            await _complete(connection, tenant_id, firsts, found)
+            completed = await _complete(connection, tenant_id, firsts, found)
+            await note_modalities(connection, tenant_id, completed | {found[name]["series_key"] for name in added})
             return {n: KnownSeries(record["series_key"], record["identity"]) for n, record in found.items()}
+        added |= missing.keys()
         new_studies: dict[str, InstanceRow] = {}
         for name, row in missing.items():
             if name not in found:
@@ -85,8 +89,8 @@ async def _complete(
     tenant_id: int,
     firsts: dict[tuple[str, str], InstanceRow],
     found: dict[tuple[str, str], asyncpg.Record],
-) -> None:
-    """Add to entities what they lack and the new instances have."""
+) -> set[int]:
+    """Add to entities what they lack and the new instances have; return the keys of series that were completed."""
     wanted: dict[tuple[int, int], tuple[str, LevelRow]] = {}
     for name, record in found.items():
         row = firsts[name]
@@ -100,3 +104,6 @@ async def _complete(
     for (_, key), (table, level) in sorted(wanted.items(), key=lambda item: item[0]):
         columns: list[Any] = [value for name, value in level.columns.items() if name != "identity"]
         await connection.execute(FILL[table], tenant_id, key, *columns, level.attributes, level.terms)
+        if table == "study":
+            await follow_study(connection, tenant_id, key)
+    return {key for (_, key), (table, _) in wanted.items() if table == "series"}

@@ -22,6 +22,7 @@ from hilum.index.ingest_sql import (
 from hilum.index.known_series import KnownSeries, SeriesMemory, SeriesName
 from hilum.index.pool import Connection, TenantPool
 from hilum.index.rows import InstanceRow, row_of
+from hilum.index.study_modalities import drop_modalities
 from hilum.kernel.errors import Unavailable
 from hilum.kernel.limits import KNOWN_SERIES
 
@@ -178,6 +179,7 @@ class _Batch:
     async def _remove_emptied(self, connection: Connection, series_key: int) -> None:
         study_key = await connection.fetchval(REMOVE_EMPTY_SERIES, self.tenant_id, series_key)
         if study_key is not None:
+            await drop_modalities(connection, self.tenant_id, study_key)
             patient_key = await connection.fetchval(REMOVE_EMPTY_STUDY, self.tenant_id, study_key)
             if patient_key is not None:
                 await connection.execute(REMOVE_EMPTY_PATIENT, self.tenant_id, patient_key)
