@@ -1,4 +1,4 @@
-"""DICOM over TLS with DCMTK, pynetdicom and OpenSSL as peers, both ways: PS3.15 §B.10, §B.12."""
+"""DICOM over TLS with DCMTK, pynetdicom and OpenSSL as peers, both ways: PS3.15 §B.10, §B.11, §B.12."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-def identity(authority: Authority, own: Issued, **options: Any) -> TlsIdentity:
-    return TlsIdentity(TlsFiles(own.certificate, own.key, authority.certificate), **options)
+def identity(authority: Authority, own: Issued, revocations: Path | None = None, **options: Any) -> TlsIdentity:
+    return TlsIdentity(TlsFiles(own.certificate, own.key, authority.certificate, revocations), **options)
 
 
 @asynccontextmanager
@@ -87,6 +88,10 @@ class TestAcceptor:
             (TlsProfile.NON_DOWNGRADING, "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", True),
             (TlsProfile.NON_DOWNGRADING, "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", True),
             (TlsProfile.NON_DOWNGRADING, "TLS_RSA_WITH_AES_128_CBC_SHA", False),
+            (TlsProfile.EXTENDED, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", True),
+            (TlsProfile.EXTENDED, "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", True),
+            (TlsProfile.EXTENDED, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", False),
+            (TlsProfile.EXTENDED, "TLS_RSA_WITH_AES_128_CBC_SHA", False),
         ],
     )
     async def test_a_profile_takes_its_cipher_suites_and_no_others(
@@ -193,7 +198,7 @@ class TestChangedFiles:
 
     async def test_files_that_cannot_be_used_leave_the_former_certificate_in_force(self, authority: Authority) -> None:
         modality = authority.issue("modality")
-        complaints: list[InvalidInput] = []
+        complaints: list[HilumError] = []
         async with tls_archive(authority, complain=complaints.append) as archive:
             before = await self.shown(authority, modality, archive.port)
             whole = authority.issue("hilum")
@@ -222,32 +227,6 @@ class TestChangedFiles:
             code, said = await call("echoscu", *options, port=archive.port)
             assert code == 0, said
 
-    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-    async def test_a_session_is_not_resumed_when_its_authority_is_no_longer_trusted(
-        self, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
-    ) -> None:
-        modality = authority.issue("modality")
-        context = ssl.create_default_context(cafile=str(authority.certificate))
-        context.load_cert_chain(modality.certificate, modality.key)
-        context.maximum_version = version
-
-        def connect(port: int, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
-            with socket.create_connection(("127.0.0.1", port)) as plain:
-                plain.settimeout(1)
-                with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secured:
-                    try:
-                        secured.recv(1)  # the server's last word on the handshake, if it has one
-                    except TimeoutError:
-                        return secured.session
-                    raise ConnectionError("closed by the server")
-
-        async with tls_archive(authority) as archive:
-            session = await asyncio.to_thread(connect, archive.port)
-            await asyncio.to_thread(connect, archive.port, session)
-            authority.certificate.write_bytes(Authority(tmp_path, "other").certificate.read_bytes())
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                await asyncio.to_thread(connect, archive.port, session)
-
     def test_files_that_cannot_be_used_at_the_start_are_named(self, authority: Authority, tmp_path: Path) -> None:
         own, locked = authority.issue("hilum"), authority.issue("locked", password=b"secret")
         missing = tmp_path / "missing.pem"
@@ -261,6 +240,154 @@ class TestChangedFiles:
         ):
             with pytest.raises(InvalidInput, match=name):
                 TlsIdentity(files).server_context()
+
+
+class TestResumption:
+    """A certificate is looked at in each handshake."""
+
+    @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+    async def test_no_session_is_resumed(self, authority: Authority, tmp_path: Path, version: str) -> None:
+        modality, kept = authority.issue("modality"), tmp_path / "session.pem"
+
+        async def connect(port: int, *options: str) -> str:
+            process = await asyncio.create_subprocess_exec(
+                "openssl", "s_client", version, "-connect", f"127.0.0.1:{port}", "-CAfile", str(authority.certificate),
+                "-cert", str(modality.certificate), "-key", str(modality.key), *options,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            async with asyncio.timeout(30):
+                # Bytes that are no DICOM: the archive closes, having said all it has to say on the session.
+                output, _ = await process.communicate(b"GET / HTTP/1.0\r\n\r\n")
+            return output.decode("latin-1")
+
+        async with tls_archive(authority) as archive:
+            first = await connect(archive.port, "-sess_out", str(kept))
+            assert "Verify return code: 0 (ok)" in first
+            assert "New, TLSv1." in first
+            if version == "-tls1_2":
+                again = await connect(archive.port, "-sess_in", str(kept))
+                assert "Reused" not in again
+                assert "New, TLSv1.2" in again
+            else:
+                assert not kept.exists()
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    @pytest.mark.parametrize("what", ["expired", "revoked", "distrusted"])
+    async def test_who_was_let_in_before_is_refused_when_its_certificate_no_longer_holds(
+        self, authority: Authority, tmp_path: Path, version: ssl.TLSVersion, what: str
+    ) -> None:
+        until = datetime.now(UTC) + timedelta(seconds=4) if what == "expired" else None
+        modality = authority.issue("modality", until=until)
+        lists = authority.revoke()
+        context = ssl.create_default_context(cafile=str(authority.certificate))
+        context.load_cert_chain(modality.certificate, modality.key)
+        context.maximum_version = version
+
+        def connect(port: int, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+            with socket.create_connection(("127.0.0.1", port)) as plain:
+                plain.settimeout(0.5)
+                with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secured:
+                    try:
+                        secured.recv(1)  # the server's last word on the handshake, if it has one
+                    except TimeoutError:
+                        return secured.session
+                    raise ConnectionError("closed by the server")
+
+        async with tls_archive(authority, revocations=lists) as archive:
+            session = await asyncio.to_thread(connect, archive.port)
+            await asyncio.to_thread(connect, archive.port, session)
+            if until is not None:
+                await asyncio.sleep((until - datetime.now(UTC)).total_seconds() + 1.5)
+            elif what == "revoked":
+                authority.revoke(modality)
+            else:
+                authority.certificate.write_bytes(Authority(tmp_path, "other").certificate.read_bytes())
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await asyncio.to_thread(connect, archive.port, session)
+
+
+class TestRevocation:
+    """Authorities take certificates back: RFC 5280 §5."""
+
+    async def test_a_revoked_caller_is_refused_and_others_are_let_in(self, authority: Authority) -> None:
+        revoked, sound = authority.issue("revoked"), authority.issue("sound")
+        complaints: list[HilumError] = []
+        lists = authority.revoke(revoked)
+        async with tls_archive(authority, revocations=lists, complain=complaints.append) as archive:
+            assert (await call("echoscu", *showing(sound, authority), port=archive.port))[0] == 0
+            assert complaints == []
+            assert (await call("echoscu", *showing(revoked, authority), port=archive.port))[0] != 0
+            assert [each.reason_code for each in complaints] == ["tls-handshake"]
+            assert "revoked" in complaints[0].message
+
+    async def test_a_new_list_counts_from_the_next_handshake(self, authority: Authority, tmp_path: Path) -> None:
+        modality = authority.issue("modality")
+        folder = tmp_path / "lists"
+        folder.mkdir()
+        authority.revoke(path=folder / "authority.crl", is_der=True)
+        async with tls_archive(authority, revocations=folder) as archive:
+            assert (await call("storescu", *showing(modality, authority), port=archive.port, files=(CT,)))[0] == 0
+            authority.revoke(modality, path=folder / "authority.crl", is_der=True)
+            assert (await call("storescu", *showing(modality, authority), port=archive.port, files=(CT,)))[0] != 0
+
+    async def test_nobody_is_believed_by_a_list_out_of_date(self, authority: Authority) -> None:
+        modality = authority.issue("modality")
+        lists = authority.revoke(is_outdated=True)
+        complaints: list[HilumError] = []
+        async with tls_archive(authority, revocations=lists, complain=complaints.append) as archive:
+            assert str(lists) in complaints[0].message
+            assert (await call("echoscu", *showing(modality, authority), port=archive.port))[0] != 0
+            assert "expired" in complaints[-1].message
+            authority.revoke()
+            assert (await call("echoscu", *showing(modality, authority), port=archive.port))[0] == 0
+
+    async def test_nobody_is_believed_whose_authority_has_no_list(self, authority: Authority, tmp_path: Path) -> None:
+        lists = Authority(tmp_path, "other").revoke()
+        async with tls_archive(authority, revocations=lists) as archive:
+            assert (await call("echoscu", *showing(authority.issue("modality"), authority), port=archive.port))[0] != 0
+
+    async def test_a_list_that_is_gone_or_broken_leaves_the_former_in_force(self, authority: Authority) -> None:
+        revoked, sound = authority.issue("revoked"), authority.issue("sound")
+        lists = authority.revoke(revoked)
+        complaints: list[HilumError] = []
+        async with tls_archive(authority, revocations=lists, complain=complaints.append) as archive:
+            for change in (lists.unlink, lambda: lists.write_bytes(b"-----BEGIN X509 CRL-----\nMIIB")):
+                change()
+                assert (await call("echoscu", *showing(sound, authority), port=archive.port))[0] == 0
+                assert (await call("echoscu", *showing(revoked, authority), port=archive.port))[0] != 0
+            files = [each for each in complaints if each.reason_code == "tls-files"]
+            assert len(files) == 2
+            assert all(str(lists) in each.message for each in files)
+
+    def test_lists_that_cannot_be_used_at_the_start_are_named(self, authority: Authority, tmp_path: Path) -> None:
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        for path in (empty, tmp_path / "missing.crl", authority.certificate):
+            with pytest.raises(InvalidInput, match=path.name):
+                identity(authority, authority.issue("hilum"), revocations=path).server_context()
+
+    async def test_authorities_beside_the_lists_are_not_trusted(self, authority: Authority, tmp_path: Path) -> None:
+        stranger = Authority(tmp_path, "stranger")
+        lists = authority.revoke()
+        lists.write_bytes(lists.read_bytes() + stranger.certificate.read_bytes() + stranger.revoke().read_bytes())
+        async with tls_archive(authority, revocations=lists) as archive:
+            code, said = await call("echoscu", *showing(stranger.issue("theirs"), authority), port=archive.port)
+            assert code != 0, said
+
+    @pytest.mark.parametrize("is_registered", [False, True])
+    async def test_whom_we_call_is_not_believed_when_revoked(
+        self, authority: Authority, tmp_path: Path, is_registered: bool
+    ) -> None:
+        theirs, port = authority.issue("theirs", is_rsa=True), free_port()
+        own = identity(authority, authority.issue("hilum"), revocations=authority.revoke())
+        fingerprint = theirs.fingerprint if is_registered else None
+        async with running(port, "/usr/bin/storescp", *showing(theirs, authority), str(port), cwd=tmp_path):
+            context = own.client_context(fingerprint)
+            assert await echo(Remote("STORESCP", "127.0.0.1", port, context), calling_ae_title="HILUM") > 0
+            authority.revoke(theirs)
+            with pytest.raises(Unavailable, match="revoked"):
+                context = own.client_context(fingerprint)
+                await echo(Remote("STORESCP", "127.0.0.1", port, context), calling_ae_title="HILUM")
 
 
 class TestRequestor:

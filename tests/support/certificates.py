@@ -45,7 +45,15 @@ class Authority:
         )
         self.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, is_rsa: bool = False, host: str = "127.0.0.1", password: bytes = b"") -> Issued:
+    def issue(
+        self,
+        name: str,
+        *,
+        is_rsa: bool = False,
+        host: str = "127.0.0.1",
+        password: bytes = b"",
+        until: datetime | None = None,
+    ) -> Issued:
         """Issue a certificate made out to the host, over files of the same name."""
         key: _Key = rsa.generate_private_key(65537, 2048) if is_rsa else ec.generate_private_key(ec.SECP256R1())
         try:
@@ -53,7 +61,7 @@ class Authority:
         except ValueError:
             host_name = x509.DNSName(host)
         made = (
-            _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), self._name, key)
+            _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), self._name, key, until)
             .add_extension(x509.SubjectAlternativeName([host_name]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -65,8 +73,34 @@ class Authority:
         issued.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
         return issued
 
+    def revoke(
+        self, *revoked: Issued, path: Path | None = None, is_outdated: bool = False, is_der: bool = False
+    ) -> Path:
+        """Write the authority's revocation list, which names those certificates, and return its file."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - timedelta(days=2))
+            .next_update(now + timedelta(days=-1 if is_outdated else 1))
+        )
+        for each in revoked:
+            serial_number = x509.load_pem_x509_certificate(each.certificate.read_bytes()).serial_number
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(serial_number)
+                .revocation_date(now - timedelta(days=2))
+                .build()
+            )
+        path = path or self.certificate.with_suffix(".crl")
+        encoding = serialization.Encoding.DER if is_der else serialization.Encoding.PEM
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(encoding))
+        return path
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: _Key) -> x509.CertificateBuilder:
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: _Key, until: datetime | None = None
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -75,5 +109,5 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: _Key) -> x509.Certifica
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
+        .not_valid_after(until or now + timedelta(days=30))
     )

@@ -36,7 +36,7 @@ from hilum.dicom.uids import (
 )
 from hilum.dimse.status import GENERAL, PROCEDURE_STEP, QUERY, RETRIEVE, STORAGE, StatusRow, describe_status
 from hilum.kernel import limits
-from hilum.net.tls import TLS_1_2_SUITES
+from hilum.net.tls import SPEAKS_TLS_1_3, TLS_1_2_SUITES
 from hilum.scp.calls import DimseService
 from hilum.scp.commitment import COMMITMENT_STATUSES
 from hilum.scp.procedure_step import PROCEDURE_STEP_STATUSES
@@ -235,15 +235,21 @@ def _statuses() -> str:
 
 
 def _security() -> str:
-    profiles = "\n".join(f"| {profile.value} | {', '.join(suites)} |" for profile, suites in TLS_1_2_SUITES.items())
+    profiles = "\n".join(
+        f"| {profile.value} | {profile.reference} | {'yes' if profile in SPEAKS_TLS_1_3 else 'no'} | {', '.join(suites)} |"
+        for profile, suites in TLS_1_2_SUITES.items()
+    )
     return f"""## 6. Security
 
-Associations over TLS 1.3 and 1.2 (PS3.15 §B), on a port of their own beside the plain one, with certificates of either
-side; the setting `dicom.tls.profile` chooses the suites of TLS 1.2:
+Associations over TLS (PS3.15 §B), on a port of their own beside the plain one, with certificates of either side; the
+setting `dicom.tls.profile` chooses the secure transport connection profile:
 
-| profile | cipher suites |
-|---|---|
+| `dicom.tls.profile` | profile | TLS 1.3 | cipher suites of TLS 1.2 |
+|---|---|---|---|
 {profiles}
+
+Certificates of either side are checked against certificate revocation lists (RFC 5280) where `dicom.tls.crl` names them.
+TLS sessions are not resumed.
 
 User identity (PS3.7 §D.3.3.7): user name, user name and passcode, and JSON web token are mapped to users; Kerberos and
 SAML are refused. A positive response is given when it is asked for.

@@ -56,6 +56,13 @@ class TlsSettings(Struct, forbid_unknown_fields=True, kw_only=True):
             "Empty: whom we call may have a certificate the system trusts; callers none."
         ),
     ] = ""
+    crl: Annotated[
+        str,
+        Meta(
+            description="File of certificate revocation lists, or folder of such files, as PEM or DER. With it, nobody "
+            "whose authorities have no list there, or one out of date, is believed. Empty: none are looked at."
+        ),
+    ] = ""
     require_client_certificate: Annotated[
         bool, Meta(description="Whether callers have to show a certificate issued by one in `dicom.tls.ca`.")
     ] = True
@@ -67,8 +74,10 @@ class TlsSettings(Struct, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = True
     profile: Annotated[
-        Literal["bcp195", "bcp195-non-downgrading"],
-        Meta(description="Secure transport connection profile: PS3.15 B.12, or the older B.10 for old peers."),
+        Literal["bcp195", "bcp195-non-downgrading", "bcp195-extended"],
+        Meta(
+            description="Secure transport connection profile: PS3.15 B.12, or the retired B.10 or B.11 for old peers."
+        ),
     ] = "bcp195"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hilum.app.settings import Settings
-from hilum.kernel.errors import InvalidInput
+from hilum.kernel.errors import HilumError
 from hilum.net.tls import TlsFiles, TlsIdentity, TlsProfile
 from hilum.observe.logs import get_logger
 
@@ -16,7 +16,7 @@ def tls_identity(settings: Settings) -> TlsIdentity:
     """Return what we show and demand over TLS, whether or not we listen with it."""
     tls = settings.dicom.tls
     return TlsIdentity(
-        TlsFiles(_path(tls.certificate), _path(tls.key), _path(tls.ca)),
+        TlsFiles(_path(tls.certificate), _path(tls.key), _path(tls.ca), _path(tls.crl)),
         profile=TlsProfile(tls.profile),
         requires_peer_certificate=tls.require_client_certificate,
         checks_host_names=tls.check_host_names,
@@ -38,5 +38,10 @@ def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _complain(error: InvalidInput) -> None:
-    _log.error("changed TLS files are not used; those read before stay in force", exc=error)
+def _complain(error: HilumError) -> None:
+    if error.reason_code == "tls-handshake":
+        _log.warning("TLS handshake refused", exc=error)
+    elif error.reason_code == "tls-crl-outdated":
+        _log.error("certificate revocation list out of date; whoever it speaks of is refused", exc=error)
+    else:
+        _log.error("changed TLS files are not used; those read before stay in force", exc=error)
