@@ -165,7 +165,7 @@ async def test_what_a_procedure_step_made_is_told_with_it_once_all_of_it_is_ther
     with listener() as (port, told):
         await archive.register("RIS", port, may_be_asked=ALL_USES)
         availability = service(archive)
-        report = await steps.change(
+        await steps.change(
             archive.tenant_id,
             step,
             attributes_of(
@@ -185,7 +185,6 @@ async def test_what_a_procedure_step_made_is_told_with_it_once_all_of_it_is_ther
         # The archive's own service has heard of the end of the step.
         (job,) = await waiting(archive, STUDY)
         assert job.payload["study_instance_uid"] == "1.6"
-        await availability.step_ended(archive.tenant_id, report.step)
         await availability.study_is_there(job)
         (job,) = await waiting(archive, NOTIFY)
         await availability.tell(job)

@@ -170,7 +170,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             outgoing=outgoing,
             sender=RemoteSender(retrieve, dial, outgoing),
             worklist=WorklistService(index.worklist, clock, on_scheduled=prefetch.step_scheduled),
-            procedure_steps=ProcedureStepService(index.procedure_steps, clock, availability.step_ended),
+            procedure_steps=ProcedureStepService(index.procedure_steps, clock, availability.when_step_ended),
             availability=availability,
             workitems=WorkitemService(index.workitems, remotes, clock),
             workitem_store=index.workitems,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
+from hilum.archive.jobs import NewJob
 from hilum.archive.model import DicomJson
 from hilum.archive.worklist import StepStatus, WorklistItem, values_at
 from hilum.dicom.dictionary import tag_of
@@ -103,6 +104,10 @@ def status_of_item(performed: Collection[PerformedStatus], present: StepStatus) 
     return StepStatus.DISCONTINUED if performed else present
 
 
+JobsOfStep: TypeAlias = Callable[[PerformedStep], Sequence[NewJob]]
+"""What is to be done about a step that has changed."""
+
+
 class ProcedureSteps(Protocol):
     """Where performed steps are kept, with their links. Every call is about one tenant.
 
@@ -122,11 +127,16 @@ class ProcedureSteps(Protocol):
         ...
 
     async def change(
-        self, tenant_id: int, sop_instance_uid: str, work: Callable[[PerformedStep], PerformedStep]
+        self,
+        tenant_id: int,
+        sop_instance_uid: str,
+        work: Callable[[PerformedStep], PerformedStep],
+        jobs: JobsOfStep | None = None,
     ) -> PerformedStep | None:
         """Keep what `work` makes of the step and let its items follow; None: there is no such step.
 
-        Nobody else changes it meanwhile; what `work` raises leaves all as it was.
+        Nobody else changes it meanwhile; what `work` raises leaves all as it was. The jobs that `jobs` makes of the
+        step as it has become are enqueued with it: all is there afterwards, or nothing.
         """
         ...
 

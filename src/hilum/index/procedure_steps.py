@@ -9,8 +9,9 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
-from hilum.archive.procedure_steps import PerformedStatus, PerformedStep, referenced_item, status_of_item
+from hilum.archive.procedure_steps import JobsOfStep, PerformedStatus, PerformedStep, referenced_item, status_of_item
 from hilum.archive.worklist import with_status
+from hilum.index.enqueue import enqueue
 from hilum.index.pool import Connection, TenantPool
 from hilum.index.terms import clean, json_text
 from hilum.index.worklist import worklist_item, write_item
@@ -95,9 +96,16 @@ class PostgresProcedureSteps:
         return None if record is None else _step(record)
 
     async def change(
-        self, tenant_id: int, sop_instance_uid: str, work: Callable[[PerformedStep], PerformedStep]
+        self,
+        tenant_id: int,
+        sop_instance_uid: str,
+        work: Callable[[PerformedStep], PerformedStep],
+        jobs: JobsOfStep | None = None,
     ) -> PerformedStep | None:
-        """Keep what `work` makes of the step and let its items follow; None: there is no such step."""
+        """Keep what `work` makes of the step, with the jobs that calls for, and let its items follow.
+
+        None: there is no such step.
+        """
         async with self._writing.use(tenant_id) as connection, connection.transaction():
             record = await connection.fetchrow(
                 f"{_STEP} WHERE tenant_id = $1 AND sop_instance_uid = $2 FOR UPDATE OF s", tenant_id, sop_instance_uid
@@ -111,6 +119,8 @@ class PostgresProcedureSteps:
             )
             if step.status is not before.status:
                 await _follow(connection, tenant_id, step.item_keys, step)
+            if jobs is not None:
+                await enqueue(connection, tenant_id, jobs(step))
         return step
 
     async def of_items(self, tenant_id: int, item_keys: Collection[int]) -> list[PerformedStep]:

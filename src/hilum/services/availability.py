@@ -6,7 +6,7 @@ and leaves one job for each remote that is to be told, which is tried again unti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from hilum.archive.changes import InstanceChange
@@ -89,29 +89,28 @@ class AvailabilityService:
     async def note(self, tenant_id: int, changes: Sequence[InstanceChange]) -> None:
         """Look at the studies of what has come once they are quiet; hears of changes as `ChangeConsumer`."""
         studies = dict.fromkeys(change.study_instance_uid for change in changes if change.action == "created")
-        await self._look_later(tenant_id, list(studies))
+        if studies and await self._interested(tenant_id):
+            await self._queue.enqueue(tenant_id, self._looks(studies))
 
-    async def step_ended(self, tenant_id: int, step: PerformedStep) -> None:
-        """Look at the studies of a performed procedure step that has ended: its instances may be there already."""
-        studies = dict.fromkeys(each.study_instance_uid for each in step.references if each.study_instance_uid)
-        await self._look_later(tenant_id, list(studies))
+    def when_step_ended(self, step: PerformedStep) -> list[NewJob]:
+        """Return the jobs that look at the studies of a performed step that has ended: all may be there already.
 
-    async def _look_later(self, tenant_id: int, studies: Sequence[str]) -> None:
-        if not studies or not await self._interested(tenant_id):
-            return
-        await self._queue.enqueue(
-            tenant_id,
-            [
-                NewJob(
-                    STUDY,
-                    {"study_instance_uid": study_instance_uid},
-                    dedupe_key=f"{STUDY}:{study_instance_uid}",
-                    delay_s=self._quiet_s,
-                    is_postponed=True,
-                )
-                for study_instance_uid in studies
-            ],
-        )
+        Who is interested is asked when they run: they stand in the transaction of the step's end, which waits for
+        nothing else.
+        """
+        return self._looks({each.study_instance_uid: None for each in step.references if each.study_instance_uid})
+
+    def _looks(self, studies: Iterable[str]) -> list[NewJob]:
+        return [
+            NewJob(
+                STUDY,
+                {"study_instance_uid": study_instance_uid},
+                dedupe_key=f"{STUDY}:{study_instance_uid}",
+                delay_s=self._quiet_s,
+                is_postponed=True,
+            )
+            for study_instance_uid in studies
+        ]
 
     async def study_is_there(self, job: Job) -> None:
         """Leave a job for each remote that is to be told; the handler of the kind `availability.study`."""

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
+from hilum.archive.jobs import NewJob
 from hilum.archive.model import DicomJson
-from hilum.archive.procedure_steps import PerformedStatus, PerformedStep, ProcedureSteps
+from hilum.archive.procedure_steps import JobsOfStep, PerformedStatus, PerformedStep, ProcedureSteps
 from hilum.kernel.clock import Clock
-from hilum.kernel.errors import HilumError, NotFound
+from hilum.kernel.errors import NotFound
 from hilum.kernel.ids import new_uid
-from hilum.observe.logs import get_logger
 from hilum.policies.procedure_steps import Accepted, accept_change, accept_creation
-
-_log = get_logger("worklist")
-
-StepListener: TypeAlias = Callable[[int, PerformedStep], Awaitable[None]]
-"""Hears of a step of a tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +28,13 @@ class ProcedureStepService:
 
     Args:
         steps: where they are kept.
-        on_ended: told of each step that has come to its end, once that is durable.
+        when_ended: the jobs to be done once a step has come to its end; durable with that end.
     """
 
-    def __init__(self, steps: ProcedureSteps, clock: Clock, on_ended: StepListener | None = None) -> None:
+    def __init__(self, steps: ProcedureSteps, clock: Clock, when_ended: JobsOfStep | None = None) -> None:
         self._steps = steps
         self._clock = clock
-        self._on_ended = on_ended
+        self._when_ended = when_ended
 
     async def begin(
         self,
@@ -89,15 +83,9 @@ class ProcedureStepService:
             results.append(accepted)
             return replace(step, status=accepted.status, attributes=accepted.attributes, changed_at=now)
 
-        step = await self._steps.change(tenant_id, sop_instance_uid, work)
+        step = await self._steps.change(tenant_id, sop_instance_uid, work, self._jobs)
         if step is None:
             raise _no_step()
-        if self._on_ended is not None and step.status is not PerformedStatus.IN_PROGRESS:
-            try:
-                await self._on_ended(tenant_id, step)
-            except HilumError as error:
-                # The report is kept, and that is what the modality has to know.
-                _log.warning("nobody is told of the end of a procedure step", exc=error)
         return StepReport(step, results[-1].added, results[-1].unchanged)
 
     async def find(self, tenant_id: int, sop_instance_uid: str) -> PerformedStep:
@@ -118,6 +106,11 @@ class ProcedureStepService:
     async def of_study(self, tenant_id: int, study_instance_uid: str) -> list[PerformedStep]:
         """Return the steps performed for a study, oldest first."""
         return await self._steps.of_study(tenant_id, study_instance_uid)
+
+    def _jobs(self, step: PerformedStep) -> Sequence[NewJob]:
+        if self._when_ended is None or step.status is PerformedStatus.IN_PROGRESS:
+            return ()
+        return self._when_ended(step)
 
 
 def _no_step() -> NotFound:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from hilum.archive.procedure_steps import PerformedStep
+from hilum.archive.procedure_steps import JobsOfStep, PerformedStep
 from hilum.dicom.data_sets import read_data_set, write_data_set
 from hilum.dicom.dictionary import tag_of
 from hilum.dicom.uids import MODALITY_PERFORMED_PROCEDURE_STEP as STEP
@@ -56,7 +56,11 @@ class MemorySteps:
         return self.kept.get(sop_instance_uid)
 
     async def change(
-        self, tenant_id: int, sop_instance_uid: str, work: Callable[[PerformedStep], PerformedStep]
+        self,
+        tenant_id: int,
+        sop_instance_uid: str,
+        work: Callable[[PerformedStep], PerformedStep],
+        jobs: JobsOfStep | None = None,
     ) -> PerformedStep | None:
         if sop_instance_uid not in self.kept:
             return None
