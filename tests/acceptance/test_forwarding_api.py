@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx2
@@ -84,8 +85,20 @@ def test_a_study_sent_on_demand_waits_for_a_silent_destination_until_it_is_cance
     assert [(each["study_instance_uid"], each["instances"]) for each in shown] == [
         (one.StudyInstanceUID, {"cancelled": 1})
     ]
+    by_study = "/api/forwarding/studies?study_instance_uid="
+    assert client.get(by_study + one.StudyInstanceUID).json()["studies"] == shown
+    assert client.get(by_study + "1.2.3").json()["studies"] == []
     (job,) = client.get("/api/jobs?lane=forward:PEER").json()["jobs"]
     assert (job["kind"], job["payload"]["study_instance_uid"]) == ("forward.send", one.StudyInstanceUID)
+    address = f"/api/jobs/{job['job_id']}"
+    # One that runs is ended by its worker, soon after.
+    assert client.post(f"{address}/cancel").status_code == 200
+    deadline = time.monotonic() + 30
+    while client.get("/api/jobs?lane=forward:PEER").json()["jobs"][0]["state"] != "cancelled":
+        assert time.monotonic() < deadline
+    assert client.post(f"{address}/cancel").json()["code"] == "job-state"
+    assert client.post(f"{address}/retry").json()["state"] == "queued"
+    assert client.post("/api/jobs/999999/retry").status_code == 404
     assert client.post("/api/forwarding/destinations/PEER/resume").status_code == 204
 
 
@@ -113,6 +126,8 @@ def test_readers_look_and_do_not_change(hilum: RunningHilum) -> None:
         rule = {"name": "x", "destinations": ["PEER"]}
         for answer in (
             reader.get("/api/jobs"),
+            reader.post("/api/jobs/1/cancel"),
+            reader.post("/api/jobs/1/retry"),
             reader.post("/api/forwarding/rules", json=rule),
             reader.delete("/api/forwarding/rules/1"),
             reader.post("/api/forwarding/destinations/PEER/hold"),

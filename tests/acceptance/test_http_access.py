@@ -68,6 +68,7 @@ def test_session_cookie_is_out_of_reach_of_scripts_and_other_sites(stranger: htt
     shown = stranger.get("/api/session").json()
     assert shown["user"]["name"] == "admin"
     assert shown["roles"] == ["administrator"]
+    assert shown["permissions"] == ["administer", "delete", "read", "store"]
 
 
 def test_session_ends_by_signing_out(stranger: httpx2.Client) -> None:

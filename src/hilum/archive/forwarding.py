@@ -228,6 +228,7 @@ class ForwardStore(Protocol):
         tenant_id: int,
         *,
         destination: str | None = None,
+        study_instance_uid: str | None = None,
         states: Sequence[ForwardState] = (),
         limit: int,
         offset: int = 0,

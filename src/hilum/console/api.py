@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hilum import __version__
 from hilum.archive.jobs import JobQueue
-from hilum.archive.model import Principal
+from hilum.archive.model import Permission, Principal
 from hilum.console.commitments import CommitmentServices, commitment_routes
 from hilum.console.forwarding import forwarding_routes
 from hilum.console.jobs import job_routes
@@ -35,6 +35,7 @@ from hilum.kernel.errors import (
     Unsupported,
 )
 from hilum.kernel.limits import MAX_JSON_BODY_BYTES, MAX_PASSWORD_LENGTH, MAX_USER_NAME_LENGTH
+from hilum.policies.authorization import permissions_of
 from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
 from hilum.services.prefetch import PrefetchService
@@ -92,6 +93,7 @@ class Session(BaseModel):
     user: Named
     tenant: Named
     roles: list[str]
+    permissions: list[Permission] = Field(description="What the roles allow; pages show no more than that.")
     version: str
     ae_title: str
     dicom_port: int
@@ -200,6 +202,7 @@ def console_api(services: ConsoleServices) -> FastAPI:
             user=Named(name=principal.name),
             tenant=Named(name=principal.tenant.name),
             roles=sorted(role.value for role in principal.roles),
+            permissions=sorted(permissions_of(principal)),
             version=__version__,
             ae_title=services.ae_title,
             dicom_port=services.dicom_port,

@@ -242,13 +242,21 @@ def forwarding_routes(service: ForwardService) -> APIRouter:
     async def list_forwarded_studies(
         request: Request,
         destination: str | None = None,
+        study_instance_uid: str | None = None,
         state: Annotated[list[ForwardState], Query()] = [],  # noqa: B006 - FastAPI copies it
         limit: Annotated[int, Query(ge=1, le=_MAX_LISTED)] = 100,
         offset: Annotated[int, Query(ge=0)] = 0,
     ) -> StudyList:
         """Tell how studies stand with their destinations, the last to change first."""
         tenant_id = allowed(request, Permission.READ).tenant.tenant_id
-        found = await service.studies(tenant_id, destination=destination, states=state, limit=limit, offset=offset)
+        found = await service.studies(
+            tenant_id,
+            destination=destination,
+            study_instance_uid=study_instance_uid,
+            states=state,
+            limit=limit,
+            offset=offset,
+        )
         return StudyList(
             studies=[
                 StudyEntry(

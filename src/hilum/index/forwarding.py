@@ -139,13 +139,16 @@ class PostgresForwarding:
         tenant_id: int,
         *,
         destination: str | None = None,
+        study_instance_uid: str | None = None,
         states: Sequence[ForwardState] = (),
         limit: int,
         offset: int = 0,
     ) -> list[ForwardedStudy]:
         """Return how studies with instances in one of the states stand, the last to change first."""
         async with self._pool.use(tenant_id) as connection:
-            records = await connection.fetch(sql.STUDIES, tenant_id, destination, list(states) or None, limit, offset)
+            records = await connection.fetch(
+                sql.STUDIES, tenant_id, destination, list(states) or None, limit, offset, study_instance_uid
+            )
         return [
             ForwardedStudy(
                 study_instance_uid=record["study_instance_uid"],

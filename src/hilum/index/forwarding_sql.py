@@ -115,6 +115,7 @@ STUDIES: Final = """
 WITH latest AS (
     SELECT study_instance_uid, destination, max(changed_at) AS changed_at FROM forward_order
     WHERE tenant_id = $1 AND ($2::text IS NULL OR destination = $2) AND ($3::text[] IS NULL OR state = ANY($3))
+        AND ($6::text IS NULL OR study_instance_uid = $6)
     GROUP BY study_instance_uid, destination ORDER BY max(changed_at) DESC LIMIT $4 OFFSET $5
 )
 SELECT study_instance_uid, destination, changed_at, (

@@ -195,12 +195,20 @@ class ForwardService:
         tenant_id: int,
         *,
         destination: str | None = None,
+        study_instance_uid: str | None = None,
         states: Sequence[ForwardState] = (),
         limit: int,
         offset: int = 0,
     ) -> list[ForwardedStudy]:
         """Return how studies stand with their destinations, the last to change first."""
-        return await self._store.studies(tenant_id, destination=destination, states=states, limit=limit, offset=offset)
+        return await self._store.studies(
+            tenant_id,
+            destination=destination,
+            study_instance_uid=study_instance_uid,
+            states=states,
+            limit=limit,
+            offset=offset,
+        )
 
     async def set_destination(self, tenant_id: int, settings: DestinationSettings) -> None:
         """Say how much a destination takes at a time and in a second.
