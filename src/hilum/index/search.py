@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Select
-from sqlalchemy.dialects.postgresql.asyncpg import dialect
+import asyncpg
 
 from hilum.archive.model import DicomJson
 from hilum.archive.query import Query
-from hilum.index.pool import TenantPool
-from hilum.index.search_answers import Answer
+from hilum.index.pool import Connection, TenantPool
 from hilum.index.search_conditions import is_supported
-from hilum.index.search_statement import SearchStatement, is_moment_supported
+from hilum.index.search_plan import SearchPlan, Statement
+from hilum.index.search_plan import compiled_sql as compiled_sql
+from hilum.index.search_statement import is_moment_supported
 from hilum.kernel.limits import FIND_BATCH_RESULTS
 
-_DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
+if TYPE_CHECKING:
+    from asyncpg.cursor import Cursor
+
 # Up to this many rows come in one answer of the server; more come by a cursor, which takes a transaction.
 _ONE_FETCH: Final = 500
 
@@ -46,22 +47,27 @@ class Search:
     async def batches(self, tenant_id: int, query: Query) -> AsyncGenerator[list[DicomJson]]:
         """Yield the same in lists; before the last one the connection is given back.
 
+        The first list is asked for by itself: where there is an index in the order of the answers the server reads
+        no more of it, however many match. What comes in while a long answer is read may stand at another place than
+        the order says; nothing is told twice or missed.
+
         Raises:
             Unavailable, LimitExceeded, Unsupported: as `search`.
         """
         if query.limit <= 0:
             return
-        answer, sql, parameters = _prepared(tenant_id, query)
+        plan = SearchPlan(tenant_id, query)
+        answer = plan.answer
+        at_once = query.limit if query.limit <= _ONE_FETCH else FIND_BATCH_RESULTS
         async with self._pool.use(tenant_id) as connection:
-            if query.limit <= _ONE_FETCH:
-                records = await connection.fetch(sql, *parameters)
-            else:
+            sql, parameters = plan.page(at_once)
+            records = await connection.fetch(sql, *parameters)
+            if len(records) == at_once < query.limit:
+                rest = _Rest(connection, plan.rest([record["key"] for record in records]))
                 async with connection.transaction(readonly=True):
-                    cursor = await connection.cursor(sql, *parameters)
-                    records = await cursor.fetch(FIND_BATCH_RESULTS)
                     while len(records) == FIND_BATCH_RESULTS:
                         # The server works on the next ones while these are built, encoded and sent.
-                        following = asyncio.ensure_future(cursor.fetch(FIND_BATCH_RESULTS))
+                        following = asyncio.ensure_future(rest.fetch())
                         try:
                             await asyncio.sleep(0)
                             yield [answer.build(record) for record in records]
@@ -77,7 +83,7 @@ class Search:
 
     async def count(self, tenant_id: int, query: Query) -> int:
         """Return how many entities match, whatever limit and offset say."""
-        sql, parameters = compiled_sql(SearchStatement(tenant_id, query).count())
+        sql, parameters = SearchPlan(tenant_id, query).count()
         async with self._pool.use(tenant_id) as connection:
             return int(await connection.fetchval(sql, *parameters))
 
@@ -87,16 +93,17 @@ class Search:
         return paths + [moment.date_tag for moment in query.moments if not is_moment_supported(moment)]
 
 
-@lru_cache(maxsize=64)
-def _prepared(tenant_id: int, query: Query) -> tuple[Answer, str, list[Any]]:
-    """Return answer, text and parameters of a query; viewers and workstations ask the same ones again and again."""
-    answer = Answer(query)
-    statement = SearchStatement(tenant_id, query)
-    return answer, *compiled_sql(statement.with_counts(statement.page(answer.columns()), answer.computed))
+class _Rest:
+    """The rows of a statement, some at a time, within a transaction."""
 
+    def __init__(self, connection: Connection, statement: Statement) -> None:
+        self._connection = connection
+        self._statement = statement
+        self._cursor: Cursor[asyncpg.Record] | None = None
 
-def compiled_sql(statement: Select[Any]) -> tuple[str, list[Any]]:
-    """Return a statement's text and its parameters in order, as asyncpg takes them."""
-    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    parameters = compiled.params
-    return str(compiled), [parameters[name] for name in compiled.positiontup or ()]
+    async def fetch(self) -> list[asyncpg.Record]:
+        """Return the next rows, fewer than `FIND_BATCH_RESULTS` when they are the last ones."""
+        if self._cursor is None:
+            sql, parameters = self._statement
+            self._cursor = await self._connection.cursor(sql, *parameters)
+        return await self._cursor.fetch(FIND_BATCH_RESULTS)

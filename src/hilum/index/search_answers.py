@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 import orjson
-from sqlalchemy import ColumnElement, String, cast
+from sqlalchemy import ColumnElement
 
 from hilum.archive.model import DicomJson
 from hilum.archive.query import Level, Query
@@ -89,17 +89,14 @@ class Answer:
         if self._has_all:
             self.computed |= frozenset().union(*(COMPUTED_ATTRIBUTES[level] for level in levels)) & _COMPUTED
 
-    def columns(self) -> list[ColumnElement[Any]]:
-        """Return the columns the page has to carry."""
-        columns: list[ColumnElement[Any]] = []
+    def columns(self) -> dict[str, ColumnElement[Any]]:
+        """Return the columns an answer is made of, by the names they have in its row; JSON comes as text."""
+        columns: dict[str, ColumnElement[Any]] = {}
         for level in self._levels:
-            row = LEVEL_TABLES[level]
-            if level is not Level.INSTANCE:
-                columns.append(cast(row.c.attributes, String).label(f"attributes_{level.value}"))
-            elif self._is_plain:
-                columns.append(cast(INSTANCE_TABLE.c.terms, String).label("terms"))
+            if level is Level.INSTANCE and self._is_plain:
+                columns["terms"] = INSTANCE_TABLE.c.terms
             else:
-                columns.append(INSTANCE_TABLE.c.attributes.label(f"attributes_{level.value}"))
+                columns[f"attributes_{level.value}"] = LEVEL_TABLES[level].c.attributes
         return columns
 
     def _build_picked(self, record: asyncpg.Record) -> DicomJson:

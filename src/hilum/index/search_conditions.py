@@ -27,7 +27,7 @@ from hilum.index.search_terms import (
 )
 from hilum.index.terms import clean, search_form
 
-_TEXT_COLUMNS: Final = {
+TEXT_COLUMNS: Final = {
     tags.PATIENT_ID: "patient_id",
     tags.ISSUER_OF_PATIENT_ID: "issuer_of_patient_id",
     tags.PATIENT_SEX: "patient_sex",
@@ -50,7 +50,7 @@ _INTEGER_COLUMNS: Final = {
     tags.SERIES_NUMBER: "series_number",
     tags.INSTANCE_NUMBER: "instance_number",
 }
-TYPED_COLUMNS: Final = _TEXT_COLUMNS | _DATE_COLUMNS | _TIME_COLUMNS | _INTEGER_COLUMNS
+TYPED_COLUMNS: Final = TEXT_COLUMNS | _DATE_COLUMNS | _TIME_COLUMNS | _INTEGER_COLUMNS
 _NAME_SEARCH_COLUMNS: Final = {
     tags.PATIENT_NAME: "name_search",
     tags.REFERRING_PHYSICIAN_NAME: "referring_physician_name_search",
@@ -134,8 +134,8 @@ def moment_clause(row: FromClause, moment: MomentMatch) -> Clause:
 
 
 def _typed_clause(row: FromClause, tag: str, condition: Condition) -> Clause:
-    if tag in _TEXT_COLUMNS:
-        return text_clause(row.c[_TEXT_COLUMNS[tag]], condition)
+    if tag in TEXT_COLUMNS:
+        return text_clause(row.c[TEXT_COLUMNS[tag]], condition)
     if tag in _DATE_COLUMNS:
         return _temporal_clause(row.c[_DATE_COLUMNS[tag]], "DA", condition, lambda m: bindparam(None, m.date(), Date))
     if tag in _TIME_COLUMNS:
@@ -148,12 +148,17 @@ def text_clause(column: ColumnElement[Any], condition: Condition) -> Clause:
     if isinstance(condition, AnyOf):
         return or_(*(text_clause(column, alternative) for alternative in condition.alternatives))
     if isinstance(condition, Single):
-        return column == text_value(condition.value.strip(" \0"))
+        return column == text_value(plain_text(condition.value))
     if isinstance(condition, UidList):
-        return column.in_([clean(uid) for uid in condition.values])
+        return column.in_([plain_text(uid) for uid in condition.values])
     if isinstance(condition, Wildcard):
         return like_clause(column, condition.pattern.strip())
     return column.is_not(None) if isinstance(condition, Universal) else false()
+
+
+def plain_text(text: str) -> str:
+    """Return text as such a column is compared with it."""
+    return clean(text.strip(" \0"))
 
 
 def _temporal_clause(

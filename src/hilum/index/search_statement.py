@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, false, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    String,
+    all_,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    false,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from hilum.archive.query import Level, Match, MomentMatch, Query, SortKey
 from hilum.dicom.levels import level_of
-from hilum.dicom.matching import value_matches
+from hilum.dicom.matching import Condition, Single, value_matches
 from hilum.index import tags
 from hilum.index.search_conditions import (
     COLLECTED,
@@ -22,6 +40,7 @@ from hilum.index.search_conditions import (
     row_clause,
     text_clause,
 )
+from hilum.index.search_descendants import described
 from hilum.index.search_terms import Clause, text_value
 from hilum.index.tables import (
     INSTANCE_TABLE,
@@ -29,11 +48,19 @@ from hilum.index.tables import (
     LEVEL_TABLES,
     PATIENT_TABLE,
     SERIES_TABLE,
+    STUDY_MODALITY_TABLE,
     STUDY_TABLE,
 )
 from hilum.kernel.errors import Unsupported
 
+# Stand for the parameters they name until a query is asked. No value of a query is one of these.
+LIMIT: Final = f"limit_{secrets.token_hex(8)}"
+OFFSET: Final = f"offset_{secrets.token_hex(8)}"
+SEEN: Final = f"seen_{secrets.token_hex(8)}"
+
 _ONLINE: Final = "ONLINE"
+# Of a study these stand beside its modalities as well.
+_REPEATED: Final = frozenset({(tags.STUDY_DATE,), (tags.STUDY_TIME,)})
 
 
 @dataclass
@@ -68,40 +95,91 @@ class SearchStatement:
         for moment in self.query.moments:
             if is_moment_supported(moment):
                 self._moments[match_level((moment.date_tag,))].append(moment)
+        self._modality = self._take_modality() if self.query.level is Level.STUDY else None
+        # By whose columns studies are found and sorted: those of the table whose index has the modality as well.
+        self._study: FromClause = STUDY_TABLE if self._modality is None else STUDY_MODALITY_TABLE
+
+    def _take_modality(self) -> Condition | None:
+        """Take the key out of the others that one modality has to be among those of a study."""
+        for match in self._collected:
+            if match.path == (tags.MODALITIES_IN_STUDY,) and isinstance(match.condition, Single):
+                self._collected.remove(match)
+                return match.condition
+        # Where nothing else is asked of series, one of a modality is a modality of the study.
+        below = [*self._by_level[Level.SERIES], *self._by_level[Level.INSTANCE]]
+        if len(below) == 1 and not self._moments[Level.SERIES] and not self._moments[Level.INSTANCE]:
+            (match,) = below
+            if match.path == (tags.MODALITY,) and isinstance(match.condition, Single):
+                self._by_level[Level.SERIES] = []
+                return match.condition
+        return None
 
     def count(self) -> Select[Any]:
         """Return the statement that counts what matches."""
         return self._from(select(func.count())).where(self._where())
 
-    def page(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
-        """Return the statement for the query's page: keys of all levels, and `columns`, in order."""
-        order = self._order()
-        keys = [LEVEL_TABLES[level].c[LEVEL_KEYS[level]] for level in self._levels()]
-        inner = (
-            self._from(select(*keys, *columns, *(e.label(f"order_{i}") for i, (e, _) in enumerate(order))))
-            .where(self._where())
-            .order_by(*(_directed(expression, direction) for expression, direction in order))
-            .limit(self.query.limit)
-            .offset(self.query.offset)
-        )
-        return inner
+    def page(
+        self, columns: Mapping[str, ColumnElement[Any]], computed: Collection[str], *, without_seen: bool = False
+    ) -> Select[Any]:
+        """Return the statement for the query's page, in order.
 
-    def with_counts(self, page: Select[Any], wanted: frozenset[str]) -> Select[Any]:
-        """Return the page with the computed attributes that are wanted, worked out for its rows alone."""
-        rows = page.subquery("page")
-        computed = [_computed(tag, rows, self.tenant_id) for tag in sorted(wanted)]
-        order = [_directed(rows.c[f"order_{i}"], direction) for i, (_, direction) in enumerate(self._order())]
-        return select(rows, *computed).order_by(*order)
+        Its columns are `key`, that of the query's level; the `columns`, as text by their labels where they are JSON;
+        and the attributes that describe descendants, worked out for the rows of the page alone.
+
+        Args:
+            without_seen: leave out the rows whose keys the parameter `SEEN` lists.
+
+        How many rows, and from which on, `LIMIT` and `OFFSET` say.
+        """
+        order = self._order()
+        key = LEVEL_TABLES[self.query.level].c[LEVEL_KEYS[self.query.level]]
+        keys = [LEVEL_TABLES[level].c[LEVEL_KEYS[level]] for level in self._levels()]
+        clauses = [self._where()]
+        if without_seen:
+            clauses.append(key != all_(bindparam(SEEN, SEEN, ARRAY(BigInteger))))
+        rows = (
+            self._from(
+                select(
+                    *keys,
+                    *(column.label(label) for label, column in columns.items()),
+                    *(expression.label(f"order_{i}") for i, (expression, _) in enumerate(order)),
+                )
+            )
+            .where(*clauses)
+            .order_by(*(_directed(expression, direction) for expression, direction in order))
+            .limit(bindparam(LIMIT, LIMIT, Integer))
+            .offset(bindparam(OFFSET, OFFSET, Integer))
+        ).subquery("page")
+        # JSON becomes text when the rows are sorted: of those that are not read it need not.
+        read = [
+            cast(rows.c[label], String).label(label) if isinstance(column.type, JSONB) else rows.c[label]
+            for label, column in columns.items()
+        ]
+        again = [_directed(rows.c[f"order_{i}"], direction) for i, (_, direction) in enumerate(order)]
+        source, expressions = described(rows, computed, self.tenant_id)
+        return select(rows.c[key.name].label("key"), *read, *expressions).select_from(source).order_by(*again)
 
     def _levels(self) -> list[Level]:
         return [level for level in Level if level <= self.query.level]
 
     def _from(self, statement: Select[Any]) -> Select[Any]:
-        return statement.select_from(_joined(self._levels()))
+        joined = _joined(self._levels())
+        if self._modality is not None:
+            noted = STUDY_MODALITY_TABLE
+            joined = joined.join(
+                noted,
+                and_(noted.c.study_key == STUDY_TABLE.c.study_key, noted.c.tenant_id == STUDY_TABLE.c.tenant_id),
+            )
+        return statement.select_from(joined)
 
     def _where(self) -> Clause:
         level = self.query.level
         clauses: list[Clause] = [LEVEL_TABLES[level].c.tenant_id == self.tenant_id]
+        if self._modality is not None:
+            clauses += [
+                STUDY_MODALITY_TABLE.c.tenant_id == self.tenant_id,
+                text_clause(STUDY_MODALITY_TABLE.c.modality, self._modality),
+            ]
         clauses += self._row_clauses(self._levels())
         if level >= Level.STUDY:
             clauses += [_collected_clause(match) for match in self._collected]
@@ -133,7 +211,14 @@ class SearchStatement:
         return and_(*clauses)
 
     def _row_clauses(self, levels: Sequence[Level]) -> list[Clause]:
-        clauses = [row_clause(LEVEL_TABLES[at], self._by_level[at]) for at in levels if self._by_level[at]]
+        clauses = []
+        for at in levels:
+            matches = self._by_level[at]
+            if at is Level.STUDY and self._study is not STUDY_TABLE:
+                repeated = [match for match in matches if match.path in _REPEATED]
+                matches = [match for match in matches if match.path not in _REPEATED]
+                clauses += [row_clause(self._study, repeated)] if repeated else []
+            clauses += [row_clause(LEVEL_TABLES[at], matches)] if matches else []
         return clauses + [moment_clause(LEVEL_TABLES[at], moment) for at in levels for moment in self._moments[at]]
 
     def _constant_clause(self, match: Match) -> Clause:
@@ -147,10 +232,10 @@ class SearchStatement:
             if level is Level.PATIENT:
                 order = [(PATIENT_TABLE.c.name_alphabetic, "ASC")]
             else:
-                order = [(STUDY_TABLE.c.study_date, "DESC NULLS LAST"), (STUDY_TABLE.c.study_time, "DESC NULLS LAST")]
+                order = [(self._study.c[column], "DESC NULLS LAST") for column in ("study_date", "study_time")]
         if level is Level.PATIENT:
             return [*order, (PATIENT_TABLE.c.patient_key, "ASC")]
-        order.append((STUDY_TABLE.c.study_instance_uid, "ASC"))
+        order.append((self._study.c.study_instance_uid, "ASC"))
         if level >= Level.SERIES:
             order += [(SERIES_TABLE.c.series_number, "ASC"), (SERIES_TABLE.c.series_instance_uid, "ASC")]
         if level is Level.INSTANCE:
@@ -163,7 +248,9 @@ class SearchStatement:
         expression: ColumnElement[Any]
         if level > self.query.level or key.tag in tags.COUNTS or key.tag in COLLECTED:
             raise Unsupported("Searches cannot be sorted by this attribute.", code="unsupported-sort", tag=key.tag)
-        if key.tag in TYPED_COLUMNS:
+        if (key.tag,) in _REPEATED:
+            expression = self._study.c[TYPED_COLUMNS[key.tag]]
+        elif key.tag in TYPED_COLUMNS:
             expression = row.c[TYPED_COLUMNS[key.tag]]
         elif key.tag == tags.PATIENT_NAME:
             expression = row.c.name_alphabetic
@@ -181,38 +268,6 @@ def is_moment_supported(moment: MomentMatch) -> bool:
     """Return whether the index can match a date and a time as one moment."""
     keys = [Match((tag,), moment.dates) for tag in (moment.date_tag, moment.time_tag)]
     return all(map(is_supported, keys)) and len({match_level(key.path) for key in keys}) == 1
-
-
-# Attribute to the level it describes, the level of the descendants it is worked out from, and the column it lists; it
-# counts them where there is none.
-_FROM_DESCENDANTS: Final = {
-    tags.NUMBER_OF_PATIENT_RELATED_STUDIES: (Level.PATIENT, Level.STUDY, None),
-    tags.NUMBER_OF_PATIENT_RELATED_SERIES: (Level.PATIENT, Level.SERIES, None),
-    tags.NUMBER_OF_PATIENT_RELATED_INSTANCES: (Level.PATIENT, Level.INSTANCE, None),
-    tags.NUMBER_OF_STUDY_RELATED_SERIES: (Level.STUDY, Level.SERIES, None),
-    tags.NUMBER_OF_STUDY_RELATED_INSTANCES: (Level.STUDY, Level.INSTANCE, None),
-    tags.NUMBER_OF_SERIES_RELATED_INSTANCES: (Level.SERIES, Level.INSTANCE, None),
-    tags.MODALITIES_IN_STUDY: (Level.STUDY, Level.SERIES, "modality"),
-    tags.SOP_CLASSES_IN_STUDY: (Level.STUDY, Level.INSTANCE, "sop_class_uid"),
-}
-
-
-def _computed(tag: str, page: FromClause, tenant_id: int) -> ColumnElement[Any]:
-    """Return the expression for an attribute that describes descendants of one row of the page."""
-    level, lowest, listed = _FROM_DESCENDANTS[tag]
-    parent, on = page, []
-    for at in Level:
-        if level < at <= lowest:
-            row = LEVEL_TABLES[at].alias(f"related_{at.name.lower()}")
-            key = LEVEL_KEYS[Level(at - 1)]
-            on += [row.c[key] == parent.c[key], row.c.tenant_id == tenant_id]
-            parent = row
-    expression: ColumnElement[Any] = func.count()
-    if listed is not None:
-        value = parent.c[listed]
-        on.append(value.is_not(None))
-        expression = func.array_agg(aggregate_order_by(value.distinct(), value))
-    return select(expression).where(*on).correlate(page).scalar_subquery().label(tag)
 
 
 def _directed(expression: ColumnElement[Any], direction: str) -> ColumnElement[Any]:
@@ -238,16 +293,18 @@ def _joined(levels: Sequence[Level]) -> FromClause:
 def _collected_clause(match: Match) -> Clause:
     """Return the condition on a study that one of its series or instances has a value that matches."""
     level, column = COLLECTED[match.path[0]]
+    if level is Level.SERIES:
+        noted = STUDY_MODALITY_TABLE.alias("of_study")
+        is_of_study = noted.c.study_key == STUDY_TABLE.c.study_key, noted.c.tenant_id == STUDY_TABLE.c.tenant_id
+        matches = text_clause(noted.c[column], match.condition)
+        return exists(select(literal_column("1")).where(*is_of_study, matches).correlate(STUDY_TABLE))
     rows = {at: LEVEL_TABLES[at].alias(f"of_study_{at.name.lower()}") for at in (Level.SERIES, level)}
     series = rows[Level.SERIES]
     on: list[Clause] = [
         series.c.study_key == STUDY_TABLE.c.study_key,
         series.c.tenant_id == STUDY_TABLE.c.tenant_id,
         text_clause(rows[level].c[column], match.condition),
+        rows[level].c.series_key == series.c.series_key,
+        rows[level].c.tenant_id == series.c.tenant_id,
     ]
-    if level is Level.INSTANCE:
-        on += [
-            rows[level].c.series_key == series.c.series_key,
-            rows[level].c.tenant_id == series.c.tenant_id,
-        ]
     return exists(select(literal_column("1")).where(*on).correlate(STUDY_TABLE))

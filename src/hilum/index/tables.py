@@ -50,6 +50,15 @@ INSTANCE_TABLE: Final[TableClause] = table(
     column("instance_number", BigInteger),
     column("attributes", LargeBinary),
 )
+# Date, time and UID are those of the study.
+STUDY_MODALITY_TABLE: Final[TableClause] = table(
+    "study_modality",
+    column("tenant_id", Integer),
+    column("study_key", BigInteger),
+    *_texts("modality", "study_instance_uid"),
+    column("study_date", Date),
+    column("study_time", Time),
+)
 
 LEVEL_TABLES: Final = {
     Level.PATIENT: PATIENT_TABLE,
