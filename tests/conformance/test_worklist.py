@@ -13,12 +13,14 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import ModalityWorklistInformationFind
 
 from support.running import RunningHilum
 
 EXAMPLES = Path("/usr/share/doc/dcmtk/examples")
 STEP = "ScheduledProcedureStepSequence[0]."
+STEPS = "ScheduledProcedureStepSequence."
 
 # As `findscu -k` takes them: keys that wlmscpfs matches, in the forms the standard has for each.
 QUERIES = [
@@ -193,16 +195,103 @@ def scheduled(hilum: RunningHilum) -> RunningHilum:
     return hilum
 
 
+# Each key with the values it has in two items that differ in all of them.
+KEYS_OF_THE_MODEL: dict[str, list[Any]] = {
+    STEPS + "ScheduledStationAETitle": ["EVERY_A", "EVERY_B"],
+    STEPS + "ScheduledProcedureStepStartDate": ["20330101", "20330202"],
+    STEPS + "ScheduledProcedureStepStartTime": ["010101", "020202"],
+    STEPS + "Modality": ["ES", "BI"],
+    STEPS + "ScheduledPerformingPhysicianName": ["Every^Physician", "Other^Physician"],
+    STEPS + "ScheduledProcedureStepDescription": ["Every step", "Other step"],
+    STEPS + "ScheduledStationName": ["Every station", "Other station"],
+    STEPS + "ScheduledProcedureStepLocation": ["Every room", "Other room"],
+    STEPS + "ScheduledProtocolCodeSequence.CodeValue": ["E1", "E2"],
+    STEPS + "PreMedication": ["Every pill", "Other pill"],
+    STEPS + "ScheduledProcedureStepID": ["ES1", "ES2"],
+    STEPS + "RequestedContrastAgent": ["Every agent", "Other agent"],
+    STEPS + "ScheduledProcedureStepStatus": ["SCHEDULED", "ARRIVED"],
+    "RequestedProcedureID": ["ERP1", "ERP2"],
+    "RequestedProcedureDescription": ["Every procedure", "Other procedure"],
+    "RequestedProcedureCodeSequence.CodeValue": ["EP1", "EP2"],
+    "StudyInstanceUID": ["2.25.991", "2.25.992"],
+    "StudyDate": ["20330303", "20330404"],
+    "StudyTime": ["030303", "040404"],
+    "ReferencedStudySequence.ReferencedSOPInstanceUID": ["2.25.993", "2.25.994"],
+    "RequestedProcedurePriority": ["HIGH", "ROUTINE"],
+    "PatientTransportArrangements": ["bed", "walks"],
+    "AccessionNumber": ["EACC1", "EACC2"],
+    "RequestingPhysician": ["Every^Requestor", "Other^Requestor"],
+    "ReferringPhysicianName": ["Every^Referrer", "Other^Referrer"],
+    "AdmissionID": ["EADM1", "EADM2"],
+    "IssuerOfAdmissionIDSequence.LocalNamespaceEntityID": ["EISS1", "EISS2"],
+    "CurrentPatientLocation": ["Every ward", "Other ward"],
+    "ReferencedPatientSequence.ReferencedSOPInstanceUID": ["2.25.995", "2.25.996"],
+    "PatientName": ["Every^Patient", "Other^Patient"],
+    "PatientID": ["EVERY0", "EVERY1"],
+    "IssuerOfPatientID": ["Every issuer", "Other issuer"],
+    "OtherPatientIDsSequence.PatientID": ["EOTHER1", "EOTHER2"],
+    "PatientBirthDate": ["19330101", "19330202"],
+    "PatientSex": ["F", "M"],
+    "PatientWeight": ["61.5", "72.5"],
+    "ConfidentialityConstraintOnPatientDataDescription": ["Every secret", "Other secret"],
+    "PatientState": ["Every state", "Other state"],
+    "PregnancyStatus": [3, 4],
+    "MedicalAlerts": ["Every alert", "Other alert"],
+    "Allergies": ["Every allergy", "Other allergy"],
+    "SpecialNeeds": ["Every need", "Other need"],
+}
+
+
+@pytest.fixture(scope="module")
+def with_every_key(hilum: RunningHilum) -> RunningHilum:
+    """Hilum with two items that have every attribute of the model, whose comments are their numbers."""
+    for number in range(2):
+        attributes = Dataset()
+        for path, values in KEYS_OF_THE_MODEL.items():
+            place = attributes
+            *above, keyword = path.split(".")
+            for sequence in above:
+                if sequence not in place:
+                    setattr(place, sequence, [Dataset()])
+                place = place[sequence].value[0]
+            setattr(place, keyword, values[number])
+        attributes.PatientComments = str(number)
+        document = Dataset()
+        document.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.104.2"
+        document.ReferencedSOPInstanceUID = "2.25.7"
+        attributes.PertinentDocumentsSequence = [document]
+        with hilum.client() as client:
+            answer = client.post("/api/worklist", json={"attributes": attributes.to_json_dict()})
+            assert answer.status_code == 201, answer.text
+    return hilum
+
+
 class TestPynetdicom:
     """pynetdicom 3 as modality."""
 
-    def ask(self, hilum: RunningHilum, identifier: Dataset, *, syntax: str = "1.2.840.10008.1.2") -> list[Any]:
-        """Return each response's status and identifier."""
+    def ask(
+        self,
+        hilum: RunningHilum,
+        identifier: Dataset,
+        *,
+        syntax: str = "1.2.840.10008.1.2",
+        options: bytes = b"",
+        granted: bytes = b"",
+    ) -> list[Any]:
+        """Return each response's status and identifier, after an extended negotiation if there are options."""
         ae = AE("MODALITY")
         ae.add_requested_context(ModalityWorklistInformationFind, syntax)
-        association = ae.associate("127.0.0.1", hilum.dicom_port, ae_title=hilum.ae_title)
+        proposed = []
+        if options:
+            item = SOPClassExtendedNegotiation()
+            item.sop_class_uid = ModalityWorklistInformationFind
+            item.service_class_application_information = options
+            proposed.append(item)
+        association = ae.associate("127.0.0.1", hilum.dicom_port, ae_title=hilum.ae_title, ext_neg=proposed)
         assert association.is_established
         try:
+            answered = association.acceptor.sop_class_extended
+            assert answered == ({ModalityWorklistInformationFind: granted or options} if options else {})
             found = association.send_c_find(identifier, ModalityWorklistInformationFind)
             return [(status.Status, answer) for status, answer in found]
         finally:
@@ -249,6 +338,84 @@ class TestPynetdicom:
         answers = self.ask(hilum, asked(step, PatientID=""))
         assert [answer.PatientID for _, answer in answers[:-1]] == ["01T11", "02T03"]
 
+    @pytest.mark.parametrize(
+        ("proposed", "granted"),
+        [
+            (b"\1\1\1", b"\1\1\1"),
+            (b"\1\1\0\1", b"\1\1\0\1"),
+            (b"\1\1\1\1\1", b"\1\1\1\1\0"),
+            (b"\0\0\1", b"\1\1\1"),
+            (b"\1", b"\1\1\0"),
+        ],
+    )
+    def test_fuzzy_names_and_time_zones_are_granted_at_their_bytes(
+        self, scheduled: RunningHilum, proposed: bytes, granted: bytes
+    ) -> None:
+        """PS3.4 §K.5.1."""
+        self.ask(scheduled, asked(PatientID="U1"), options=proposed, granted=granted)
+
+    def test_a_fuzzy_name_is_found_by_the_beginnings_of_its_words(self, scheduled: RunningHilum) -> None:
+        identifier = asked(PatientName="jor mul", PatientID="U*")
+        found = self.ask(scheduled, identifier, options=b"\1\1\1")
+        assert [answer.PatientID for _, answer in found[:-1]] == ["U1"]
+        assert len(self.ask(scheduled, identifier, options=b"\1\1\0")) == 1
+        assert len(self.ask(scheduled, identifier)) == 1
+
+    def test_a_step_is_found_and_told_in_the_zone_of_the_modality(self, hilum: RunningHilum) -> None:
+        for zone in ("+0900", "-0500"):
+            change = {
+                "scheduled_procedure_step_start_date": "2032-06-01",
+                "scheduled_procedure_step_start_time": "08:00",
+                "attributes": {"00080201": {"vr": "SH", "Value": [zone]}},
+            }
+            with hilum.client() as client:
+                answer = client.post("/api/worklist", json=entry(patient_id=f"Z{zone[1:]}") | change)
+                assert answer.status_code == 201, answer.text
+        dates = {"ScheduledProcedureStepStartDate": "20320601", "ScheduledProcedureStepStartTime": ""}
+        identifier = asked(dates, PatientID="Z*", TimezoneOffsetFromUTC="-0800")
+        found = [answer for _, answer in self.ask(hilum, identifier, options=b"\1\1\0\1")[:-1]]
+        # Eight in the morning of Tokyo is still the evening of 31 May in California.
+        assert [told(answer) for answer in found] == [("Z0500", "20320601", "050000", "-0800")]
+        plain = [answer for _, answer in self.ask(hilum, identifier)[:-1]]
+        assert [told(answer) for answer in plain] == [
+            ("Z0900", "20320601", "080000", "+0900"),
+            ("Z0500", "20320601", "080000", "-0500"),
+        ]
+
+    @pytest.mark.parametrize("path", KEYS_OF_THE_MODEL)
+    def test_every_key_of_the_model_is_matched_and_returned(self, with_every_key: RunningHilum, path: str) -> None:
+        """PS3.4 Table K.6-1."""
+        identifier = Dataset()
+        place = identifier
+        *above, keyword = path.split(".")
+        for sequence in above:
+            setattr(place, sequence, [Dataset()])
+            place = place[sequence].value[0]
+        # Returned alone, then matched: of two items that differ in every value one is found.
+        setattr(place, keyword, None)
+        identifier.PatientComments = None
+        everything = [answer for _, answer in self.ask(with_every_key, identifier)[:-1]]
+        assert {value_at(answer, path) for answer in everything} >= set(map(str, KEYS_OF_THE_MODEL[path]))
+        for number, value in enumerate(KEYS_OF_THE_MODEL[path]):
+            setattr(place, keyword, value)
+            found = [answer for _, answer in self.ask(with_every_key, identifier)[:-1]]
+            # Items of other tests may have a common value too.
+            assert {str(answer.PatientComments) for answer in found} - {""} == {str(number)}
+            assert {value_at(answer, path) for answer in found} == {str(value)}
+
+    def test_what_is_never_matched_is_returned(self, with_every_key: RunningHilum) -> None:
+        """PS3.4 Table K.6-1, Pertinent Documents Sequence."""
+        identifier = Dataset()
+        identifier.PatientComments = None
+        identifier.PatientID = "EVERY0"
+        document = Dataset()
+        document.ReferencedSOPClassUID = None
+        document.ReferencedSOPInstanceUID = "1.2.3"
+        identifier.PertinentDocumentsSequence = [document]
+        (status, answer), _ = self.ask(with_every_key, identifier)
+        assert status == 0xFF01
+        assert answer.PertinentDocumentsSequence[0].ReferencedSOPInstanceUID == "2.25.7"
+
     def test_a_private_key_is_passed_over_and_told_of(self, scheduled: RunningHilum) -> None:
         identifier = asked(PatientID="U1")
         identifier.private_block(0x0099, "SOME MODALITY", create=True).add_new(1, "LO", "x")
@@ -292,6 +459,26 @@ class TestPynetdicom:
         # Every answer may have been on its way already when the request to cancel arrived.
         assert statuses[-1] in (0xFE00, 0x0000)
         assert statuses[-1] == 0xFE00 or len(statuses) == 41
+
+
+def told(answer: Dataset) -> tuple[str, str, str, str]:
+    step = answer.ScheduledProcedureStepSequence[0]
+    return (
+        answer.PatientID,
+        step.ScheduledProcedureStepStartDate,
+        step.ScheduledProcedureStepStartTime,
+        answer.TimezoneOffsetFromUTC,
+    )
+
+
+def value_at(answer: Dataset, path: str) -> str:
+    *above, keyword = path.split(".")
+    for sequence in above:
+        items = answer.get(sequence)
+        if not items:
+            return ""
+        answer = items[0]
+    return str(answer.get(keyword, ""))
 
 
 def text_of(length: int) -> dict[str, Any]:

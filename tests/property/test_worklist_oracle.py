@@ -68,6 +68,7 @@ VALUES = st.fixed_dictionaries(
         "RequestingPhysician": st.sampled_from(NAMES),
         "ReasonForTheRequestedProcedure": st.sampled_from(TEXTS),
         "StudyInstanceUID": st.sampled_from(["1.2.1", "1.2.2", "1.2.3"]),
+        "TimezoneOffsetFromUTC": st.sampled_from(["", "", "+0000", "+0100", "-0800", "+0530", "+9900", "-1200"]),
     }
 )
 
@@ -114,7 +115,7 @@ def match_on(draw: st.DrawFn, name: str) -> Match:
         change = draw(st.sampled_from(["{}", "{}", "{}*", "*{}", "*{}*", "?{}", "{}\\AB"]))
         text = change.format(text[draw(st.integers(0, 1)) :])
     try:
-        return Match(path, parse_condition(vr, text))
+        return Match(path, parse_condition(vr, text, fuzzy=vr == "PN" and draw(st.booleans())))
     except InvalidInput:
         return Match(path, parse_condition(vr, ""))
 
@@ -130,6 +131,7 @@ QUERIES = st.builds(
     ),
     statuses=st.sampled_from([OPEN_STATUSES, None, frozenset({StepStatus.SCHEDULED, StepStatus.COMPLETED})]),
     limit=st.just(None),
+    offset_minutes=st.sampled_from([None, None, 0, 60, -480, 330, 840]),
 )
 
 

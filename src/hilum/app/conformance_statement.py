@@ -199,9 +199,11 @@ def _accepted(services: Sequence[DimseService]) -> str:
         "| service | transfer syntaxes |\n|---|---|\n" + "\n".join(rows) + "\n"
         f"| {_TITLES[DimseUse.STORE]} | every one of [section 9](#9-transfer-syntaxes) |\n\n"
         "Extended negotiation is answered for Storage (level 2, full; no coercion), for queries (relational queries,\n"
-        "combined date-time matching, fuzzy matching of names, time zone; not enhanced multi-frame conversion) and for\n"
-        "retrieval (relational). Role selection is granted for storage SOP classes with C-GET, and for Storage Commitment\n"
-        "and UPS Event where the requestor is SCP.\n"
+        "combined date-time matching, fuzzy matching of names, time zone; not enhanced multi-frame conversion), for the\n"
+        "Modality Worklist (fuzzy matching of names, time zone) and for retrieval (relational). In fuzzy matching each word\n"
+        "of the key has to begin a word of the name, in any component group and order, whatever case and accents.\n"
+        "Role selection is granted for storage SOP classes with C-GET, and for Storage Commitment and UPS Event where the\n"
+        "requestor is SCP.\n"
     )
 
 

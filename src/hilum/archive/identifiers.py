@@ -8,6 +8,7 @@ from hilum.archive.model import DicomJson
 from hilum.archive.query import Match
 from hilum.dicom.conditions import Universal, parse_condition
 from hilum.dicom.dictionary import tag_of
+from hilum.dicom.zones import date_time_in_zone
 from hilum.kernel.errors import InvalidInput
 from hilum.kernel.limits import MAX_SEQUENCE_DEPTH
 
@@ -18,18 +19,25 @@ _ABOUT_THE_IDENTIFIER: Final = frozenset(
 _NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 
 
-def matching_keys(identifier: DicomJson) -> tuple[Match, ...]:
+def matching_keys(
+    identifier: DicomJson, *, fuzzy: bool = False, offset_minutes: int | None = None
+) -> tuple[Match, ...]:
     """Return what has to match; universal keys match everything and are left out.
+
+    Args:
+        identifier: the keys.
+        fuzzy: whether person names are matched by the beginnings of their words.
+        offset_minutes: the zone of moments (DT) that name none; None leaves them as they are.
 
     Raises:
         InvalidInput: a value is none its attribute can be matched by, or a sequence has several items.
 
     Reference: PS3.4 §C.2.2.2
     """
-    return tuple(_matches(identifier, ()))
+    return tuple(_matches(identifier, (), fuzzy, offset_minutes))
 
 
-def _matches(identifier: DicomJson, path: tuple[str, ...]) -> list[Match]:
+def _matches(identifier: DicomJson, path: tuple[str, ...], fuzzy: bool, offset_minutes: int | None) -> list[Match]:
     if len(path) > MAX_SEQUENCE_DEPTH:
         raise InvalidInput("The identifier is nested too deeply.", code="bad-query-value")
     matches: list[Match] = []
@@ -41,11 +49,14 @@ def _matches(identifier: DicomJson, path: tuple[str, ...]) -> list[Match]:
             if len(values) > 1:
                 raise InvalidInput("A sequence is matched by one item.", code="bad-query-value")
             for item in values:
-                matches += _matches(item, (*path, tag))
+                matches += _matches(item, (*path, tag), fuzzy, offset_minutes)
             continue
         if not values:
             continue
-        condition = parse_condition(element["vr"], "\\".join(_text(value) for value in values))
+        text = "\\".join(_text(value) for value in values)
+        if element["vr"] == "DT" and offset_minutes is not None:
+            text = date_time_in_zone(text, offset_minutes)
+        condition = parse_condition(element["vr"], text, fuzzy=fuzzy)
         if not isinstance(condition, Universal):
             matches.append(Match((*path, tag), condition))
     return matches

@@ -13,6 +13,7 @@ from hilum.archive.model import DicomJson
 from hilum.archive.query import AttributePath, Match
 from hilum.dicom.dictionary import path_of, tag_of
 from hilum.dicom.matching import Range, matches_all, matches_combined
+from hilum.dicom.zones import TIMEZONE_OFFSET, moved, offset_element, offset_of
 from hilum.kernel.limits import DEFAULT_QUERY_RESULTS
 
 
@@ -58,6 +59,9 @@ SEQUENCE: Final = tag_of("ScheduledProcedureStepSequence")
 _START_DATE: Final = path_of("ScheduledProcedureStepSequence.ScheduledProcedureStepStartDate")
 _START_TIME: Final = path_of("ScheduledProcedureStepSequence.ScheduledProcedureStepStartTime")
 STATUS_PATH: Final = path_of("ScheduledProcedureStepSequence.ScheduledProcedureStepStatus")
+
+_STEP_PAIRS: Final = {_START_DATE[-1]: _START_TIME[-1]}
+_STUDY_PAIRS: Final = {tag_of("StudyDate"): tag_of("StudyTime")}
 
 
 def _fields(text: str) -> Mapping[str, AttributePath]:
@@ -149,7 +153,8 @@ class WorklistQuery:
     """A question for items, earliest first.
 
     Ranges of start date and start time together are one range of moments. `statuses` None is every status;
-    `limit` None is every item.
+    `limit` None is every item. With `offset_minutes` start date and time are meant in that zone; an item that names
+    its own is compared in it, see `in_zone`.
 
     Reference: PS3.4 Table K.6-1
     """
@@ -158,13 +163,20 @@ class WorklistQuery:
     statuses: frozenset[StepStatus] | None = OPEN_STATUSES
     limit: int | None = DEFAULT_QUERY_RESULTS
     offset: int = 0
+    offset_minutes: int | None = None
 
 
-def asked_for(matches: Iterable[Match], *, limit: int | None = DEFAULT_QUERY_RESULTS, offset: int = 0) -> WorklistQuery:
+def asked_for(
+    matches: Iterable[Match],
+    *,
+    limit: int | None = DEFAULT_QUERY_RESULTS,
+    offset: int = 0,
+    offset_minutes: int | None = None,
+) -> WorklistQuery:
     """Return the query for these keys: for open items, unless one of them asks for a status."""
     keys = tuple(matches)
     statuses = None if any(match.path == STATUS_PATH for match in keys) else OPEN_STATUSES
-    return WorklistQuery(keys, statuses, limit, offset)
+    return WorklistQuery(keys, statuses, limit, offset, offset_minutes)
 
 
 def combined_start(matches: Iterable[Match]) -> tuple[Range, Range] | None:
@@ -194,14 +206,29 @@ def is_found(item: WorklistItem, query: WorklistQuery) -> bool:
     """
     if query.statuses is not None and item.status not in query.statuses:
         return False
+    attributes = in_zone(item.attributes, query.offset_minutes)
     combined = combined_start(query.matches)
     keys = apart_from_start(query.matches) if combined else query.matches
-    if not matches_all(item.attributes, [(match.path, match.condition) for match in keys]):
+    if not matches_all(attributes, [(match.path, match.condition) for match in keys]):
         return False
     if combined is None:
         return True
-    steps = item.attributes.get(SEQUENCE, {}).get("Value", ())
+    steps = attributes.get(SEQUENCE, {}).get("Value", ())
     return any(matches_combined(step, _START_DATE[-1], _START_TIME[-1], *combined) for step in steps)
+
+
+def in_zone(attributes: DicomJson, offset_minutes: int | None) -> DicomJson:
+    """Return what an item tells with its start in another zone; as it is where the item, or the asker, names none.
+
+    Reference: PS3.4 §C.2.2.2, §K.4.1.1.3.2
+    """
+    own = offset_of(attributes)
+    if own is None or offset_minutes is None:
+        return attributes
+    shift = offset_minutes - own
+    steps = [moved(step, shift, _STEP_PAIRS) for step in attributes.get(SEQUENCE, {}).get("Value", ())]
+    result = moved(attributes, shift, _STUDY_PAIRS) | {TIMEZONE_OFFSET: offset_element(offset_minutes)}
+    return result | ({SEQUENCE: {"vr": "SQ", "Value": steps}} if steps else {})
 
 
 def values_at(attributes: Mapping[str, Any], path: AttributePath) -> list[Any]:

@@ -76,7 +76,7 @@ def moved_moment(date: str, time: str, minutes: int) -> tuple[str, str] | None:
     A time of hours alone is moved by whole hours only.
     """
     moment = combined_interval(date, time)
-    if moment is None or _TIME.fullmatch(time.strip(" \0")) is None:
+    if moment is None or temporal_interval("TM", time) is None:
         return None
     digits = time.strip(" \0").replace(":", "")
     if len(digits) < 4 and minutes % 60:

@@ -142,7 +142,7 @@ def moment_terms_clause(terms: ColumnElement[Any], moment: MomentMatch) -> Claus
         first += case(
             (
                 time.is_not(None),
-                func.coalesce((moment.offset_minutes - _offset_minutes(terms)) * _MINUTE, literal_column("0")),
+                func.coalesce((moment.offset_minutes - offset_minutes(terms)) * _MINUTE, literal_column("0")),
             ),
             else_=0,
         )
@@ -162,7 +162,7 @@ def _first_microseconds(terms: ColumnElement[Any], tag: str, vr: str) -> ColumnE
     return _microseconds(values.op("->", return_type=JSONB())(literal_column("0")), vr)
 
 
-def _offset_minutes(terms: ColumnElement[Any]) -> ColumnElement[int]:
+def offset_minutes(terms: ColumnElement[Any]) -> ColumnElement[int]:
     """Return how far the zone a data set names is ahead of UTC; NULL when it names none."""
     values = terms.op("->", return_type=JSONB())(text_value(TIMEZONE_OFFSET_FROM_UTC))
     text: ColumnElement[str] = values.op("->>", return_type=String())(literal_column("0"))

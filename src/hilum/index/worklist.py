@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -12,17 +14,24 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     DateTime,
+    Integer,
+    Interval,
     Select,
     String,
     Time,
     and_,
     any_,
     bindparam,
+    case,
+    cast,
     column,
     false,
     func,
+    literal_column,
+    or_,
     select,
     table,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -42,7 +51,7 @@ from hilum.dicom.temporal import combined_interval, temporal_interval
 from hilum.index.pool import Connection, TenantPool
 from hilum.index.search import compiled_sql
 from hilum.index.search_conditions import text_clause
-from hilum.index.search_terms import Clause, name_clause, terms_clause, text_value
+from hilum.index.search_terms import Clause, name_clause, offset_minutes, terms_clause, text_value
 from hilum.index.terms import clean, first_name, json_text, terms_of
 from hilum.kernel.errors import Conflict
 
@@ -91,6 +100,11 @@ _ITEM: Final = table(
     column("terms", JSONB),
 )
 _PAGE: Final = 500
+_TIME_PLACE: Final = (_TIME[0], "Value", "0", _TIME[1], "Value", "0")
+# A time with minutes: "1015".
+_MINUTES_LENGTH: Final = 4
+# From 12 hours behind Greenwich to 14 ahead of it.
+_MOST_DAYS_BETWEEN_ZONES: Final = 2
 
 
 class PostgresWorklist:
@@ -243,13 +257,14 @@ def _clause(tenant_id: int, query: WorklistQuery) -> Clause:
         # The plain column is what the index of open items is made for.
         is_usual = query.statuses == OPEN_STATUSES
         clauses.append(_ITEM.c.is_open if is_usual else _ITEM.c.status.in_(sorted(query.statuses)))
+    start = _Start.of_rows() if query.offset_minutes is None else _Start.in_zone(query.offset_minutes)
     combined = combined_start(query.matches)
     matches = apart_from_start(query.matches) if combined else query.matches
     if combined is not None:
-        clauses.append(_combined_clause(*combined))
+        clauses.append(_combined_clause(*combined, start))
     others: list[Match] = []
     for match in matches:
-        clause = None if isinstance(match.condition, Universal) else _column_clause(match)
+        clause = None if isinstance(match.condition, Universal) else _column_clause(match, start)
         if clause is not None:
             clauses.append(clause)
         else:
@@ -258,7 +273,7 @@ def _clause(tenant_id: int, query: WorklistQuery) -> Clause:
     return and_(*clauses)
 
 
-def _column_clause(match: Match) -> Clause | None:
+def _column_clause(match: Match, start: _Start) -> Clause | None:
     """Return the condition on the typed column of a key, or None where the terms have to tell."""
     condition = match.condition
     if match.path in _TEXT_COLUMNS:
@@ -270,12 +285,53 @@ def _column_clause(match: Match) -> Clause | None:
         text = condition.value if isinstance(condition, Single) else condition.pattern
         return name_clause(groups, text, is_literal=isinstance(condition, Single))
     if match.path in (_DATE, _TIME) and isinstance(condition, Single | Range):
-        return _start_clause(match.path, condition)
+        return _start_clause(match.path, condition, start)
     return None
 
 
-def _start_clause(path: tuple[str, ...], condition: Single | Range) -> Clause:
-    vr, of_row, kind = ("DA", _ITEM.c.start_date, Date) if path == _DATE else ("TM", _ITEM.c.start_time, Time)
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """When the step of a row begins, as SQL: its date and time, and its first and last moment.
+
+    `slack_days` is how far the date can be from that of the row, which the index begins with.
+    """
+
+    date: ColumnElement[Any]
+    time: ColumnElement[Any]
+    first: ColumnElement[Any]
+    last: ColumnElement[Any]
+    slack_days: int
+
+    @classmethod
+    def of_rows(cls) -> _Start:
+        """Return the start as it was entered."""
+        return cls(_ITEM.c.start_date, _ITEM.c.start_time, _ITEM.c.starts_from, _ITEM.c.starts_until, 0)
+
+    @classmethod
+    def in_zone(cls, zone_minutes: int) -> _Start:
+        """Return the start as `archive.worklist.in_zone` moves it: not where the row tells no zone, or no time."""
+        ahead = zone_minutes - offset_minutes(_ITEM.c.terms)
+        time = _ITEM.c.attributes.op("#>>", return_type=String())(cast(list(_TIME_PLACE), ARRAY(String)))
+        # A time of hours alone is moved by whole hours only.
+        is_movable = or_(func.char_length(func.btrim(time)) >= _MINUTES_LENGTH, ahead % 60 == 0)
+        is_known = and_(_ITEM.c.start_date.is_not(None), _ITEM.c.start_time.is_not(None))
+        minutes = func.coalesce(case((and_(is_known, is_movable), ahead)), literal_column("0"))
+        shift = func.make_interval(0, 0, 0, 0, 0, cast(minutes, Integer), type_=Interval())
+        first = type_coerce(_ITEM.c.starts_from + shift, DateTime)
+        last = type_coerce(_ITEM.c.starts_until + shift, DateTime)
+        # A time of day runs over midnight by itself.
+        hour = type_coerce(_ITEM.c.start_time + shift, Time)
+        return cls(cast(first, Date), hour, first, last, _MOST_DAYS_BETWEEN_ZONES)
+
+    def day_clause(self, bound: datetime, *, is_low: bool) -> Clause:
+        """Return what has to hold of the row's own date if the step begins after, or before, a moment."""
+        slack = literal_column(str(self.slack_days), Integer)
+        day = bindparam(None, bound.date(), Date)
+        return _ITEM.c.start_date >= day - slack if is_low else _ITEM.c.start_date <= day + slack
+
+
+def _start_clause(path: tuple[str, ...], condition: Single | Range, start: _Start) -> Clause:
+    vr, of_row, kind = ("DA", start.date, Date) if path == _DATE else ("TM", start.time, Time)
     asked = (condition.low, condition.high) if isinstance(condition, Range) else (condition.value, condition.value)
     clauses: list[Clause] = [of_row.is_not(None)]
     for end, text in enumerate(asked):
@@ -286,23 +342,25 @@ def _start_clause(path: tuple[str, ...], condition: Single | Range) -> Clause:
             moment = interval[end]
             bound: ColumnElement[Any] = bindparam(None, moment.date() if vr == "DA" else moment.time(), kind)
             clauses.append(of_row <= bound if end else of_row >= bound)
+            if vr == "DA" and start.slack_days:
+                clauses.append(start.day_clause(moment, is_low=not end))
     return and_(*clauses)
 
 
-def _combined_clause(dates: Range, times: Range) -> Clause:
+def _combined_clause(dates: Range, times: Range, start: _Start) -> Clause:
     """Return the condition that a step begins from the low to the high end; see `matches_combined`."""
-    clauses: list[Clause] = [_ITEM.c.starts_from.is_not(None)]
+    clauses: list[Clause] = [start.first.is_not(None)]
     if dates.low is not None:
         low = combined_interval(dates.low, times.low)
         if low is None:
             return false()
-        clauses.append(_ITEM.c.starts_until >= bindparam(None, low[0].replace(tzinfo=None), DateTime))
+        clauses.append(start.last >= bindparam(None, low[0].replace(tzinfo=None), DateTime))
         # For the index, which begins with the date.
-        clauses.append(_ITEM.c.start_date >= bindparam(None, low[0].date(), Date))
+        clauses.append(start.day_clause(low[0], is_low=True))
     if dates.high is not None:
         high = combined_interval(dates.high, times.high)
         if high is None:
             return false()
-        clauses.append(_ITEM.c.starts_from <= bindparam(None, high[1].replace(tzinfo=None), DateTime))
-        clauses.append(_ITEM.c.start_date <= bindparam(None, high[1].date(), Date))
+        clauses.append(start.first <= bindparam(None, high[1].replace(tzinfo=None), DateTime))
+        clauses.append(start.day_clause(high[1], is_low=False))
     return and_(*clauses)

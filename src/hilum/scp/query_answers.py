@@ -10,11 +10,13 @@ from hilum.dicom.data_set_template import DataSetTemplate
 from hilum.dicom.dictionary import tag_of, vr_of
 from hilum.dicom.levels import DATE_TIME_PAIRS
 from hilum.dicom.matching import matches_all
-from hilum.dicom.temporal import moved_moment, utc_offset_minutes
-from hilum.scp.query_identifiers import ALWAYS_ANSWERED, TIMEZONE_OFFSET, FindRequest, first_text
+from hilum.dicom.zones import TIMEZONE_OFFSET, moved, offset_element, offset_of
+from hilum.scp.query_identifiers import ALWAYS_ANSWERED, FindRequest
 from hilum.scp.query_models import LEVEL_NAMES
 
 _BIRTH_DATE: Final = tag_of("PatientBirthDate")
+# Where somebody was born says no zone of an examination.
+_MOVED_PAIRS: Final = {date: time for date, time in DATE_TIME_PAIRS.items() if date != _BIRTH_DATE}
 
 
 class AnswerWriter:
@@ -75,17 +77,11 @@ class AnswerWriter:
 
     def _move(self, found: DicomJson) -> dict[str, Any] | None:
         """Move what was found into the zone of the request; return the zone it is in now, if one is known."""
-        own = utc_offset_minutes(first_text(found, TIMEZONE_OFFSET))
+        own = offset_of(found)
         if own is None or self._offset is None:
             return None
-        for date_tag, time_tag in DATE_TIME_PAIRS.items():
-            date, time = first_text(found, date_tag), first_text(found, time_tag)
-            moved = moved_moment(date, time, self._offset - own) if date and time and date_tag != _BIRTH_DATE else None
-            if moved is not None:
-                found[date_tag] = {"vr": "DA", "Value": [moved[0]]}
-                found[time_tag] = {"vr": "TM", "Value": [moved[1]]}
-        sign, minutes = "-" if self._offset < 0 else "+", abs(self._offset)
-        return {"vr": "SH", "Value": [f"{sign}{minutes // 60:02}{minutes % 60:02}"]}
+        found.update(moved(found, self._offset - own, _MOVED_PAIRS))
+        return offset_element(self._offset)
 
 
 def _vr(tag: str, element: dict[str, Any]) -> str:

@@ -11,13 +11,12 @@ from hilum.archive.query import AttributePath, Level, Match, MomentMatch, Query
 from hilum.dicom.conditions import Condition, Range, Single, UidList, Universal, parse_condition
 from hilum.dicom.dictionary import is_private, keyword_of, path_keywords, tag_of, vr_of
 from hilum.dicom.levels import DATE_TIME_PAIRS, UNIQUE_KEYS, level_of
-from hilum.dicom.temporal import utc_offset_minutes
+from hilum.dicom.zones import TIMEZONE_OFFSET, date_time_in_zone, offset_of
 from hilum.kernel.errors import InvalidInput, LimitExceeded
 from hilum.kernel.limits import MAX_QUERY_KEYS, MAX_QUERY_VALUES
 from hilum.scp.query_models import LEVEL_NAMES, QueryOptions
 
 QUERY_RETRIEVE_LEVEL: Final = tag_of("QueryRetrieveLevel")
-TIMEZONE_OFFSET: Final = tag_of("TimezoneOffsetFromUTC")
 ALWAYS_ANSWERED: Final = frozenset(map(tag_of, ("QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability")))
 """What every answer says, asked or not."""
 
@@ -60,7 +59,7 @@ def read_request(identifier: DicomJson, levels: Sequence[Level], options: QueryO
     Reference: PS3.4 §C.4.1.1.3.1, §C.4.1.2, §C.4.1.3
     """
     level = _level(identifier, levels)
-    offset = utc_offset_minutes(first_text(identifier, TIMEZONE_OFFSET)) if options.zones else None
+    offset = offset_of(identifier) if options.zones else None
     keys: DicomJson = {}
     conditions: dict[AttributePath, Condition] = {}
     ignores = False
@@ -138,7 +137,7 @@ def _conditions(
         raise _wrong(f"{path_keywords(path)} has a value of another kind than its VR", "bad-query-value", path[-1])
     text = "\\".join(map(_text, values))
     if vr == "DT" and offset is not None:
-        text = _in_zone(text, offset)
+        text = date_time_in_zone(text, offset)
     try:
         condition = parse_condition(vr, text, fuzzy=options.fuzzy)
     except InvalidInput as error:
@@ -152,16 +151,6 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "=".join(str(value.get(group, "")) for group in _NAME_GROUPS).rstrip("=")
     return "" if value is None else str(value)
-
-
-def _in_zone(text: str, offset: int) -> str:
-    """Return the moments of a date-time key with the request's zone where they name none."""
-    zone = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}{abs(offset) % 60:02}"
-    low, dash, high = text.strip().partition("-")
-    # A zone west of Greenwich has a dash too; such a key names its zones itself.
-    if "-" in high or "+" in text or (dash and len(high) == 4 and len(low) > 8):
-        return text
-    return dash.join(end + zone if end else "" for end in ((low, high) if dash else (low,)))
 
 
 def _check_level(tag: str, level: Level, levels: Sequence[Level], options: QueryOptions) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hilum.archive.query import Level
-from hilum.dicom.uids import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
+from hilum.dicom.uids import MODALITY_WORKLIST_FIND, PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
 from hilum.ul.primitives import AssociateRequest, ExtendedNegotiation
 
 FIND_MODELS: Final[Mapping[str, tuple[Level, ...]]] = MappingProxyType(
@@ -61,8 +61,23 @@ def answer_options(proposed: ExtendedNegotiation) -> ExtendedNegotiation | None:
     return ExtendedNegotiation(proposed.sop_class_uid, known.ljust(max(1, len(asked)), b"\0"))
 
 
+def answer_worklist_options(proposed: ExtendedNegotiation) -> ExtendedNegotiation | None:
+    """Return the answer to an extended negotiation of the modality worklist: yes to fuzzy names and to time zones.
+
+    The first two bytes are 1 whatever was proposed: a worklist has one level, and matches its moments as such. The
+    answer has three bytes at least, and else is as long as the proposal.
+
+    Reference: PS3.4 §K.5.1
+    """
+    if proposed.sop_class_uid != MODALITY_WORKLIST_FIND:
+        return None
+    asked = proposed.application_information
+    known = b"\1\1" + bytes(byte == 1 for byte in asked[2:_OPTION_COUNT])
+    return ExtendedNegotiation(proposed.sop_class_uid, known.ljust(max(3, len(asked)), b"\0"))
+
+
 def agreed_options(request: AssociateRequest, sop_class_uid: str) -> QueryOptions:
-    """Return what an association request asked for and was granted, for one model."""
+    """Return what an association request asked for and was granted, for one model or for the worklist."""
     for each in request.user_information.extended_negotiations:
         if each.sop_class_uid == sop_class_uid:
             asked = (byte == 1 for byte in each.application_information[:_OPTION_COUNT].ljust(_OPTION_COUNT, b"\0"))

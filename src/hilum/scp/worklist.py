@@ -12,20 +12,25 @@ from typing import Final, Protocol
 from hilum.archive.identifiers import matching_keys, requested
 from hilum.archive.model import DicomJson
 from hilum.archive.remotes import DimseUse
-from hilum.archive.worklist import WorklistItem, WorklistQuery, asked_for
+from hilum.archive.worklist import WorklistItem, WorklistQuery, asked_for, in_zone
 from hilum.dicom.data_sets import read_data_set, write_data_set
 from hilum.dicom.dictionary import is_private, tag_of
 from hilum.dicom.uids import MODALITY_WORKLIST_FIND
+from hilum.dicom.zones import TIMEZONE_OFFSET, offset_of
 from hilum.dimse import status
 from hilum.dimse.messages import CFindRequest, CFindResponse
 from hilum.kernel.errors import InvalidInput, LimitExceeded
 from hilum.kernel.limits import MAX_QUERY_IDENTIFIER_BYTES, MAX_QUERY_KEYS, MAX_WORKLIST_RESULTS
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
 from hilum.scp.negotiation import MESSAGE_RULE
+from hilum.scp.query_models import agreed_options, answer_worklist_options
 from hilum.scp.statuses import FIND_STATUSES
 from hilum.ul.negotiation import TransferSyntaxRule
+from hilum.ul.primitives import AssociateRequest, ExtendedNegotiation
 
 _CHARACTER_SET: Final = tag_of("SpecificCharacterSet")
+# These are returned and never matched (PS3.4 Table K.6-1).
+_RETURNED_ALONE: Final = frozenset(map(tag_of, ("ProtocolContextSequence", "PertinentDocumentsSequence")))
 
 
 class WorklistSearch(Protocol):
@@ -48,6 +53,12 @@ class ModalityWorklistService(DimseService):
         """Accept any encoding of a data set without pixels."""
         return MESSAGE_RULE if abstract_syntax == MODALITY_WORKLIST_FIND else None
 
+    def extended_negotiation(
+        self, request: AssociateRequest, proposed: ExtendedNegotiation
+    ) -> ExtendedNegotiation | None:
+        """Grant fuzzy names and time zones to who asks."""
+        return answer_worklist_options(proposed)
+
     def begin(self, call: Call) -> Operation | None:
         """Answer a query with one pending response for each item.
 
@@ -66,10 +77,19 @@ class ModalityWorklistService(DimseService):
 
     async def _find(self, call: Call, request: CFindRequest, identifier: DicomJson) -> None:
         keys, has_others = _supported(identifier)
-        # One item more than is answered tells whether there are more.
-        query = asked_for(matching_keys(keys), limit=MAX_WORKLIST_RESULTS + 1)
-        if len(query.matches) > MAX_QUERY_KEYS:
+        options = agreed_options(call.association.request, call.abstract_syntax)
+        zone = offset_of(identifier) if options.zones else None
+        matches = matching_keys(keys, fuzzy=options.fuzzy, offset_minutes=zone)
+        used = [match for match in matches if _RETURNED_ALONE.isdisjoint(match.path)]
+        query = asked_for(
+            used,
+            # One item more than is answered tells whether there are more.
+            limit=MAX_WORKLIST_RESULTS + 1,
+            offset_minutes=zone,
+        )
+        if len(matches) > MAX_QUERY_KEYS:
             raise LimitExceeded("the identifier has more keys than a query may have", limit=MAX_QUERY_KEYS)
+        has_others = has_others or len(used) < len(matches)
         pending = status.PENDING_WITH_UNSUPPORTED_KEYS if has_others else status.PENDING
         remote = call.caller.remote
         character_set = (remote.character_set if remote is not None else None) or _character_set(identifier)
@@ -85,9 +105,10 @@ class ModalityWorklistService(DimseService):
                         limit=MAX_WORKLIST_RESULTS,
                     )
                 count += 1
-                found = requested(item.attributes, keys)
                 try:
-                    answer = write_data_set(found, call.transfer_syntax, character_set=character_set)
+                    answer = write_data_set(
+                        _answer(item, keys, zone), call.transfer_syntax, character_set=character_set
+                    )
                 except InvalidInput:
                     continue  # an item that cannot be told in this form must not hide all others
                 await call.respond_with(_response(request, pending), answer)
@@ -101,6 +122,18 @@ def _response(request: CFindRequest, code: int) -> CFindResponse:
         affected_sop_class_uid=MODALITY_WORKLIST_FIND,
         has_data_set=status.is_pending(code),
     )
+
+
+def _answer(item: WorklistItem, keys: DicomJson, zone: int | None) -> DicomJson:
+    """Return what is told of an item: what was asked for, and the zone its times are in where that is known.
+
+    Reference: PS3.4 §K.4.1.1.3.2
+    """
+    attributes = in_zone(item.attributes, zone)
+    answer = requested(attributes, keys)
+    if offset_of(attributes) is not None:
+        answer[TIMEZONE_OFFSET] = attributes[TIMEZONE_OFFSET]
+    return answer
 
 
 def _character_set(identifier: DicomJson) -> str | None:
