@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from hilum.console.pages import WEB_DIRECTORY
 from support.browsing import AXE, Visit, chromium_path, running_browser
-from support.running import RunningHilum
+from support.running import PASSWORD, RunningHilum
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +46,14 @@ def signed_in(visit: Visit) -> Visit:
     """A window of the administrator's on the study list."""
     visit.sign_in()
     return visit
+
+
+@pytest.fixture
+def reader(browser: Browser, hilum: RunningHilum) -> Iterator[Visit]:
+    """A window of somebody's who may only read, on the study list."""
+    hilum.hilum("user", "create", "reader", "--role", "reader", stdin=PASSWORD)
+    visit = Visit(browser, hilum)
+    visit.sign_in(user="reader")
+    yield visit
+    visit.context.close()
+    assert visit.offences == []

@@ -76,10 +76,10 @@ class Visit:
         if not request.url.startswith((self.hilum.url, "data:", "blob:", "chrome:", "chrome-extension:")):
             self.offences.append(f"foreign: {request.url}")
 
-    def sign_in(self, path: str = "/") -> None:
+    def sign_in(self, path: str = "/", user: str = "admin") -> None:
         """Go to `path` by way of the sign-in page."""
         self.page.goto(path)
-        self.page.get_by_label("User name").fill("admin")
+        self.page.get_by_label("User name").fill(user)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(f"{self.hilum.url}{path}")

@@ -115,11 +115,13 @@ class RunningHilum:
         """Return an HTTP client signed in as the administrator."""
         return httpx2.Client(base_url=self.url, headers=self.authorization, timeout=60)
 
-    def hilum(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def hilum(
+        self, *arguments: str, timeout: float = 120, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run another verb of the command line on the same data folder where the verb takes one."""
         return subprocess.run(
             [sys.executable, "-m", "hilum", *arguments],
-            capture_output=True, text=True, timeout=timeout, check=False,
+            input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
             env=os.environ | {"HILUM_LOG_STYLE": "json", "HILUM_DATA": str(self.data)} | self._environment,
         )  # fmt: skip
 

@@ -4,11 +4,13 @@ import { createRoot } from "react-dom/client";
 import { BrowserRouter, Outlet, Route, Routes } from "react-router";
 import { ApiError } from "./api/http";
 import { AboutPage } from "./features/about/AboutPage";
+import { NetworkPage } from "./features/network/NetworkPage";
 import { LoginPage } from "./features/session/LoginPage";
 import { SignedIn } from "./features/session/session";
 import { StudyListPage } from "./features/studies/StudyListPage";
 import { StudyPage } from "./features/study/StudyPage";
 import { UploadProvider } from "./features/upload/UploadProvider";
+import { NoticesProvider } from "./ui/notices";
 import { Shell } from "./ui/Shell";
 import "./index.css";
 
@@ -24,11 +26,13 @@ const queries = new QueryClient({
 function Inside() {
   return (
     <SignedIn>
-      <UploadProvider>
-        <Shell>
-          <Outlet />
-        </Shell>
-      </UploadProvider>
+      <NoticesProvider>
+        <UploadProvider>
+          <Shell>
+            <Outlet />
+          </Shell>
+        </UploadProvider>
+      </NoticesProvider>
     </SignedIn>
   );
 }
@@ -44,6 +48,7 @@ createRoot(root).render(
           <Route element={<Inside />}>
             <Route path="/" element={<StudyListPage />} />
             <Route path="/studies/:studyUid" element={<StudyPage />} />
+            <Route path="/network" element={<NetworkPage />} />
             <Route path="/about" element={<AboutPage />} />
           </Route>
         </Routes>

@@ -69,7 +69,10 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Hilu
 
 _PUBLIC_PATHS = frozenset({"/login", "/favicon.svg", "/third-party.txt"})
 # The app's own pages; each answers with index.html and the app shows what belongs there.
-_APP_PAGES = ("/", "/login", "/about", "/studies/{study_uid}")
+_APP_PAGES = (
+    *("/", "/login", "/about", "/studies/{study_uid}", "/network", "/remote", "/worklist"),
+    *("/forwarding", "/forwarding/{tab}", "/jobs", "/jobs/{tab}"),
+)
 
 
 def is_public_path(path: str) -> bool:

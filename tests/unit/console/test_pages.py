@@ -41,7 +41,7 @@ def client(built: Path) -> TestClient:
     return TestClient(Starlette(routes=page_routes(built)), follow_redirects=False)
 
 
-@pytest.mark.parametrize("path", ["/", "/login", "/about", "/studies/1.2.840.1"])
+@pytest.mark.parametrize("path", ["/", "/login", "/about", "/studies/1.2.840.1", "/network", "/forwarding/rules"])
 def test_every_page_of_the_app_answers_with_its_document(client: TestClient, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 200

@@ -3,9 +3,15 @@ import { Info, LogOut, Upload } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { Link, NavLink } from "react-router";
 import { ApiError } from "../api/http";
-import { signOut } from "../api/session";
+import { type Session, signOut } from "../api/session";
 import { useSession } from "../features/session/session";
 import { useUpload } from "../features/upload/UploadProvider";
+
+/** The pages, for who may see something there. */
+const PAGES: { path: string; title: string; needs: Session["permissions"][number] }[] = [
+  { path: "/", title: "Studies", needs: "read" },
+  { path: "/network", title: "Network", needs: "read" },
+];
 
 export function Shell({ children }: { children: ReactNode }) {
   return (
@@ -41,12 +47,16 @@ function Header() {
         Hilum
       </Link>
       <nav aria-label="Main" className="flex items-center gap-1">
-        <NavLink
-          to="/"
-          className="rounded-md px-2.5 py-1.5 font-medium text-dim hover:text-ink aria-[current=page]:bg-raised aria-[current=page]:text-ink"
-        >
-          Studies
-        </NavLink>
+        {PAGES.filter(({ needs }) => session.permissions.includes(needs)).map(({ path, title }) => (
+          <NavLink
+            key={path}
+            to={path}
+            end={path === "/"}
+            className="rounded-md px-2.5 py-1.5 font-medium text-dim hover:text-ink aria-[current=page]:bg-raised aria-[current=page]:text-ink"
+          >
+            {title}
+          </NavLink>
+        ))}
       </nav>
       <div className="flex-1" />
       <p role="alert" className="text-danger">

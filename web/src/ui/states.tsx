@@ -1,5 +1,5 @@
-import { CircleAlert } from "lucide-react";
-import type { ReactNode } from "react";
+import { CircleAlert, Search } from "lucide-react";
+import { type ReactNode, type RefObject, useEffect } from "react";
 import { ApiError } from "../api/http";
 
 export function EmptyState({ icon, title, children }: { icon: ReactNode; title: string; children?: ReactNode }) {
@@ -12,13 +12,18 @@ export function EmptyState({ icon, title, children }: { icon: ReactNode; title: 
   );
 }
 
+/** What is told of a failure: what the server said, or that the page itself is at fault. */
+export function messageOf(failure: unknown): string {
+  if (!(failure instanceof ApiError)) return "Something went wrong in the page itself.";
+  return failure.message.replace(/^\p{Ll}/u, (first) => first.toUpperCase());
+}
+
 export function ErrorState({ error, retry }: { error: Error; retry?: () => void }) {
-  const message = error instanceof ApiError ? error.message : "Something went wrong in the page itself.";
   return (
     <div role="alert" className="flex flex-1 flex-col items-center justify-center gap-3 p-10 text-center">
       <CircleAlert className="size-8 text-danger" aria-hidden />
       <h2 className="text-base font-semibold">This could not be loaded</h2>
-      <p className="max-w-xl text-dim">{message}</p>
+      <p className="max-w-xl text-dim">{messageOf(error)}</p>
       {retry && (
         <button type="button" className="button" onClick={retry}>
           Try again
@@ -46,5 +51,48 @@ export function Modality({ code }: { code: string }) {
     <span className="inline-block rounded border border-[#2f5160] bg-[#11262f] px-1.5 text-[0.85em] leading-[1.45] font-semibold text-[#8fd3ea]">
       {code}
     </span>
+  );
+}
+
+/** What the browser's tab is called. */
+export function useTitle(title: string) {
+  useEffect(() => {
+    document.title = `${title} · Hilum`;
+  }, [title]);
+}
+
+interface SearchProps {
+  reference: RefObject<HTMLInputElement | null>;
+  label: string;
+  placeholder?: string;
+  value: string;
+  change: (value: string) => void;
+  /** Where the keyboard goes by Enter, the arrow and Escape. */
+  gridId: string;
+  className?: string;
+}
+
+export function SearchBox({ reference, label, placeholder = "Search", value, change, gridId, className = "w-[16rem]" }: SearchProps) {
+  const leave = () => document.getElementById(gridId)?.focus();
+  return (
+    <div className={`relative ${className}`}>
+      <Search className="pointer-events-none absolute top-2 left-2.5 size-4 text-faint" aria-hidden />
+      <input
+        ref={reference}
+        type="search"
+        aria-label={label}
+        placeholder={placeholder}
+        className="field w-full pl-8!"
+        value={value}
+        onChange={(event) => change(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" || event.key === "ArrowDown") leave();
+          if (event.key === "Escape") {
+            change("");
+            leave();
+          }
+        }}
+      />
+    </div>
   );
 }

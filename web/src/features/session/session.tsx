@@ -13,6 +13,11 @@ export function useSession(): Session {
   return session;
 }
 
+/** Whether the one who is signed in may do this. The server decides; pages leave out what it would refuse. */
+export function useMay(permission: Session["permissions"][number]): boolean {
+  return useSession().permissions.includes(permission);
+}
+
 /** Shows its children to who is signed in, and sends others to the sign-in page and back. */
 export function SignedIn({ children }: { children: ReactNode }) {
   const { data, error, refetch } = useQuery({ queryKey: ["session"], queryFn: readSession, staleTime: 60_000 });

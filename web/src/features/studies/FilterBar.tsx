@@ -1,19 +1,16 @@
-import { Search, X } from "lucide-react";
+import { X } from "lucide-react";
 import type { RefObject } from "react";
+import { SearchBox } from "../../ui/states";
 import { type Filters, MODALITIES, NO_FILTERS, PERIODS, type Period, isNarrowed } from "./filters";
 
 interface Props {
   filters: Filters;
   change: (change: Partial<Filters>) => void;
   searchBox: RefObject<HTMLInputElement | null>;
-  leave: () => void;
 }
 
-const CHIP =
-  "h-[2.15rem] rounded-md border border-line px-2 font-medium text-dim hover:border-[#46586a] hover:text-ink aria-pressed:border-accent/70 aria-pressed:bg-accent-deep aria-pressed:text-ink";
-
 /** What narrows the list as a whole; the filters of single columns stand in the table's head. */
-export function FilterBar({ filters, change, searchBox, leave }: Props) {
+export function FilterBar({ filters, change, searchBox }: Props) {
   const toggle = (code: string) =>
     change({
       modalities: filters.modalities.includes(code)
@@ -22,31 +19,21 @@ export function FilterBar({ filters, change, searchBox, leave }: Props) {
     });
   return (
     <search className="flex min-h-13 flex-none flex-wrap items-center gap-x-4 gap-y-2 px-4 py-2">
-      <div className="relative w-[20rem]">
-        <Search className="pointer-events-none absolute top-2 left-2.5 size-4 text-faint" aria-hidden />
-        <input
-          ref={searchBox}
-          type="search"
-          aria-label="Search name, patient ID or accession number"
-          placeholder="Name, patient ID, accession"
-          className="field w-full pl-8!"
-          value={filters.quick}
-          onChange={(event) => change({ quick: event.target.value })}
-          onKeyDown={(event) => {
-            if (event.key === "Enter" || event.key === "ArrowDown") leave();
-            if (event.key === "Escape") {
-              change({ quick: "" });
-              leave();
-            }
-          }}
-        />
-      </div>
+      <SearchBox
+        reference={searchBox}
+        label="Search name, patient ID or accession number"
+        placeholder="Name, patient ID, accession"
+        className="w-[20rem]"
+        value={filters.quick}
+        change={(quick) => change({ quick })}
+        gridId="study-grid"
+      />
       <div role="group" aria-label="Study date" className="flex items-center gap-1">
         {Object.entries(PERIODS).map(([period, title]) => (
           <button
             key={period}
             type="button"
-            className={CHIP}
+            className="chip"
             aria-pressed={filters.period === period}
             onClick={() => change({ period: filters.period === period ? "" : (period as Period), from: "", to: "" })}
           >
@@ -74,7 +61,7 @@ export function FilterBar({ filters, change, searchBox, leave }: Props) {
           <button
             key={code}
             type="button"
-            className={CHIP}
+            className="chip"
             aria-pressed={filters.modalities.includes(code)}
             onClick={() => toggle(code)}
           >

@@ -1,7 +1,10 @@
 import { Inbox, SearchX } from "lucide-react";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
-import { EmptyState, ErrorState, FetchingLine } from "../../ui/states";
+import { SkeletonRows } from "../../ui/Grid";
+import { focusAndSelect, useKeys } from "../../ui/keys";
+import { PageFooter } from "../../ui/page";
+import { EmptyState, ErrorState, FetchingLine, useTitle } from "../../ui/states";
 import { useSession } from "../session/session";
 import { useUpload } from "../upload/UploadProvider";
 import { FilterBar } from "./FilterBar";
@@ -10,6 +13,12 @@ import { type Filters, NO_FILTERS, isNarrowed, readFilters, writeFilters } from 
 import { useStudies } from "./useStudies";
 
 const TYPING_PAUSE_MS = 250;
+const KEYS: [string, string][] = [
+  ["j k", "move"],
+  ["Enter", "study"],
+  ["o", "viewer"],
+  ["/", "search"],
+];
 
 export function StudyListPage() {
   const { filters, settled, change } = useFilters();
@@ -18,15 +27,13 @@ export function StudyListPage() {
   const studies = list.data ?? [];
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = list;
   const loadMore = useCallback(() => void fetchNextPage(), [fetchNextPage]);
-  useEffect(() => {
-    document.title = "Studies · Hilum";
-  }, []);
-  useSlashKey(searchBox);
+  useTitle("Studies");
+  useKeys({ "/": () => focusAndSelect(searchBox.current) });
 
   const placeholder = list.error ? (
     <ErrorState error={list.error} retry={() => void list.refetch()} />
   ) : list.isPending ? (
-    <SkeletonRows />
+    <SkeletonRows label="Loading studies" />
   ) : isNarrowed(settled) ? (
     <NothingFound clear={() => change(NO_FILTERS)} />
   ) : (
@@ -40,7 +47,6 @@ export function StudyListPage() {
         filters={filters}
         change={change}
         searchBox={searchBox}
-        leave={() => document.getElementById("study-grid")?.focus()}
       />
       <FetchingLine active={list.isFetching && (list.isPlaceholderData || list.isPending || isFetchingNextPage)} />
       <div className="flex min-h-0 flex-1 flex-col border-t border-line">
@@ -52,26 +58,10 @@ export function StudyListPage() {
           placeholder={placeholder}
         />
       </div>
-      <footer className="flex h-8 flex-none items-center gap-4 border-t border-line bg-panel px-4 text-[0.92em] text-faint">
-        <span role="status" className="tabular-nums">
-          {list.data ? `${studies.length.toLocaleString("en")}${hasNextPage ? "+" : ""} studies` : ""}
-        </span>
-        <span className="flex-1" />
-        <span className="flex items-center gap-3">
-          <span>
-            <kbd>j</kbd> <kbd>k</kbd> move
-          </span>
-          <span>
-            <kbd>Enter</kbd> study
-          </span>
-          <span>
-            <kbd>o</kbd> viewer
-          </span>
-          <span>
-            <kbd>/</kbd> search
-          </span>
-        </span>
-      </footer>
+      <PageFooter
+        status={list.data ? `${studies.length.toLocaleString("en")}${hasNextPage ? "+" : ""} studies` : ""}
+        keys={KEYS}
+      />
     </>
   );
 }
@@ -94,34 +84,6 @@ function useFilters() {
   }, [edited, setAddress]);
   const change = (part: Partial<Filters>) => edit({ ...filters, ...part });
   return { filters, settled, change };
-}
-
-function useSlashKey(searchBox: React.RefObject<HTMLInputElement | null>) {
-  useEffect(() => {
-    const onKeyDown = (event: KeyboardEvent) => {
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target instanceof HTMLInputElement) return;
-      event.preventDefault();
-      searchBox.current?.focus();
-      searchBox.current?.select();
-    };
-    window.addEventListener("keydown", onKeyDown);
-    return () => window.removeEventListener("keydown", onKeyDown);
-  }, [searchBox]);
-}
-
-function SkeletonRows() {
-  return (
-    <div className="waiting flex-1" role="status" aria-label="Loading studies">
-      {Array.from({ length: 14 }, (_, row) => (
-        <div key={row} className="flex h-[33px] items-center gap-8 border-b border-line/60 px-3" aria-hidden>
-          <span className="h-2.5 w-56 rounded bg-raised" />
-          <span className="h-2.5 w-24 rounded bg-raised" />
-          <span className="h-2.5 w-32 rounded bg-raised" />
-          <span className="h-2.5 w-72 rounded bg-raised" />
-        </div>
-      ))}
-    </div>
-  );
 }
 
 function NothingFound({ clear }: { clear: () => void }) {

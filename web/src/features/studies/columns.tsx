@@ -1,25 +1,21 @@
-import type { ReactNode } from "react";
+import { MonitorPlay } from "lucide-react";
 import { Link } from "react-router";
-import type { Study } from "../../api/dicomweb";
+import { type Study, viewerPath } from "../../api/dicomweb";
 import { ageOn, formatDate, formatTime, mainName, otherNames } from "../../dicom/json";
+import type { GridColumn } from "../../ui/Grid";
 import { Modality } from "../../ui/states";
 import type { Filters, SortField } from "./filters";
 
 type TextFilter = "name" | "id" | "description" | "accession" | "referring";
 
-export interface Column {
-  title: string;
-  /** A CSS grid track. */
-  width: string;
+export interface Column extends GridColumn<Study> {
   sort?: SortField;
-  filter?: TextFilter & keyof Filters;
-  isNumber?: boolean;
-  cell: (study: Study) => ReactNode;
+  filterBy?: TextFilter & keyof Filters;
 }
 
 export const COLUMNS: Column[] = [
-  { title: "Patient", width: "minmax(12rem, 2.2fr)", sort: "PatientName", filter: "name", cell: (study) => <Name study={study} /> },
-  { title: "Patient ID", width: "minmax(7rem, 1fr)", sort: "PatientID", filter: "id", cell: (study) => study.patientId },
+  { title: "Patient", width: "minmax(12rem, 2.2fr)", sort: "PatientName", filterBy: "name", cell: (study) => <Name study={study} /> },
+  { title: "Patient ID", width: "minmax(7rem, 1fr)", sort: "PatientID", filterBy: "id", cell: (study) => study.patientId },
   {
     title: "Born",
     width: "11.4rem",
@@ -42,14 +38,14 @@ export const COLUMNS: Column[] = [
     title: "Description",
     width: "minmax(9rem, 1.9fr)",
     sort: "StudyDescription",
-    filter: "description",
+    filterBy: "description",
     cell: (study) => study.description,
   },
   {
     title: "Accession",
     width: "minmax(6rem, 0.9fr)",
     sort: "AccessionNumber",
-    filter: "accession",
+    filterBy: "accession",
     cell: (study) => study.accession,
   },
   { title: "Series", width: "4rem", isNumber: true, cell: (study) => study.seriesCount ?? "" },
@@ -57,12 +53,26 @@ export const COLUMNS: Column[] = [
   {
     title: "Referring",
     width: "minmax(7rem, 1.1fr)",
-    filter: "referring",
+    filterBy: "referring",
     cell: (study) => mainName(study.referring),
   },
+  {
+    title: "Viewer",
+    width: "2.4rem",
+    isForButtons: true,
+    cell: (study) => (
+      <a
+        href={viewerPath(study.uid)}
+        tabIndex={-1}
+        aria-label={`Open ${mainName(study.patientName)} in the viewer`}
+        title="Open in the viewer (o)"
+        className="rounded p-1 text-faint hover:bg-raised hover:text-accent"
+      >
+        <MonitorPlay className="size-4" aria-hidden />
+      </a>
+    ),
+  },
 ];
-
-export const TRACKS = `${COLUMNS.map((column) => column.width).join(" ")} 2.4rem`;
 
 function Name({ study }: { study: Study }) {
   const others = otherNames(study.patientName);
