@@ -121,6 +121,7 @@ async def test_repair_keeps_what_the_index_knows(archive: Archive) -> None:
     dead.mkdir(parents=True)
     (dead / "claims").write_bytes(b"".join(key.encode().ljust(127) + b"\n" for key in (kept.blob.key, lost)))
     clock = SteppedClock()
+    assert await repair_staging(archive.root / "dead", archive.blobs, archive.index, clock) == (0, 0)
     clock.offset_s = 60
     assert await repair_staging(archive.root / "dead", archive.blobs, archive.index, clock) == (1, 1)
     files = [path for path in (archive.root / "blobs").rglob("*") if path.is_file()]

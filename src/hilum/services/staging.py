@@ -25,6 +25,7 @@ from hilum.kernel.limits import MAX_BLOB_KEY_LENGTH, UNSETTLED_BLOB_GRACE_S
 
 _LOCK: Final = "lock"
 _CLAIMS: Final = "claims"
+_FOUND: Final = "found"
 _SPILL_SUFFIX: Final = ".spill"
 _SLOT_BYTES: Final = MAX_BLOB_KEY_LENGTH + 8
 _FREE_SLOT: Final = b" " * (_SLOT_BYTES - 1) + b"\n"
@@ -60,6 +61,7 @@ class StagingDirectory:
             if lock is None:
                 raise Conflict("another worker uses this staging directory", code="staging-locked")
             self._lock = lock
+            (directory / _FOUND).unlink(missing_ok=True)
             # What was spilled is no one's; what was claimed has to be looked at.
             for spilled in directory.glob(f"*{_SPILL_SUFFIX}"):
                 spilled.unlink()
@@ -143,8 +145,9 @@ class StagingDirectory:
 async def repair_staging(staging_root: Path, blobs: BlobStore, index: InstanceIndex, clock: Clock) -> tuple[int, int]:
     """Clean up what dead workers left below the root; return how many blobs were kept and how many removed.
 
-    Blobs the index knows stay, others are removed; directories of living workers are left alone. Claims so young that
-    the database may still be at work on their transaction stay for a later call.
+    Blobs the index knows stay, others are removed; directories of living workers are left alone. Unknown claims stay
+    for a later call until their worker has been seen dead for so long that the database must be done with their
+    transactions.
 
     Raises:
         Unavailable: index or store do not answer, or the directory cannot be read.
@@ -176,16 +179,28 @@ async def _repair(directory: Path, blobs: BlobStore, index: InstanceIndex, clock
     """Return how many claimed blobs were kept and removed, and whether all claims are settled."""
     path = directory / _CLAIMS
     with translated():
+        found_s = _seconds_since_found(directory, clock)
         content = path.read_bytes() if path.exists() else b""
-        age_s = clock.now().timestamp() - path.stat().st_mtime if content else 0.0
     keys = [key for _, key in _parse_claims(content)]
     known = await _known(index, keys)
     unknown = [key for key in keys if key not in known]
-    if unknown and age_s < UNSETTLED_BLOB_GRACE_S:
+    if unknown and found_s < UNSETTLED_BLOB_GRACE_S:
         return 0, 0, False
     for key in unknown:
         await blobs.delete(key)
     return len(known), len(unknown), True
+
+
+def _seconds_since_found(directory: Path, clock: Clock) -> float:
+    """Return how long ago the worker was first seen to be dead, which is noted in its directory.
+
+    The claims file tells nothing of it: what is written to mapped memory changes no time of the file.
+    """
+    note = directory / _FOUND
+    if not note.exists():
+        note.touch(mode=0o600)
+        return 0.0
+    return clock.now().timestamp() - note.stat().st_mtime
 
 
 async def _known(index: InstanceIndex, keys: list[str]) -> set[str]:
@@ -227,7 +242,7 @@ def _try_lock(directory: Path) -> int | None:
 
 def _remove(directory: Path) -> None:
     """Remove a locked directory of which nothing is needed any more; the lock goes last."""
-    for path in (*directory.glob(f"*{_SPILL_SUFFIX}"), directory / _CLAIMS, directory / _LOCK):
+    for path in (*directory.glob(f"*{_SPILL_SUFFIX}"), directory / _FOUND, directory / _CLAIMS, directory / _LOCK):
         path.unlink(missing_ok=True)
     try:
         directory.rmdir()

@@ -52,6 +52,7 @@ async def test_killed_while_storing_nothing_acknowledged_is_lost_and_nothing_is_
         acknowledged.update(_killed_while_storing(tmp_path, f"worker-{life % 2}"))
 
     index, blobs, clock = FileIndex(tmp_path / "rows"), FilesystemStore(tmp_path / "blobs"), SteppedClock()
+    await repair_staging(tmp_path / "staging", blobs, index, clock)
     clock.offset_s = 2 * UNSETTLED_BLOB_GRACE_S
     await repair_staging(tmp_path / "staging", blobs, index, clock)
 
@@ -101,7 +102,9 @@ class TestStagingDirectory:
         os.close(dead._lock)  # as its death would
         await blobs.put(KEY, [b"content"])
 
+        assert await repair_staging(tmp_path / "staging", blobs, index, clock) == (0, 0)
         heir = StagingDirectory(tmp_path / "staging" / "0", clock)
+        assert not (tmp_path / "staging" / "0" / "found").exists(), "it lives again; its next death is seen anew"
         assert not (tmp_path / "staging" / "0" / "x.spill").exists()
         assert await heir.sweep(blobs, index) == (0, 0)
         clock.offset_s += UNSETTLED_BLOB_GRACE_S
@@ -122,12 +125,14 @@ class TestRepair:
         assert await repair_staging(house.root / "staging", house.blobs, MemoryIndex(), house.clock) == (0, 0)
         assert len(house.blob_files()) == 1
 
-    async def test_young_claims_wait_for_the_database_to_be_done_with_them(self, tmp_path: Path) -> None:
+    async def test_claims_wait_for_the_database_to_be_done_with_them(self, tmp_path: Path) -> None:
         blobs, clock = FilesystemStore(tmp_path / "blobs"), SteppedClock()
         dead = StagingDirectory(tmp_path / "staging" / "0", clock)
         dead.claim(KEY)
         await blobs.put(KEY, [b"content"])
         os.close(dead._lock)
+        # The file is as old as the worker, however young the claim is.
+        os.utime(tmp_path / "staging" / "0" / "claims", (1, 1))
         assert await repair_staging(tmp_path / "staging", blobs, MemoryIndex(), clock) == (0, 0)
         assert (tmp_path / "blobs" / KEY).exists()
         clock.offset_s += 2 * UNSETTLED_BLOB_GRACE_S
@@ -142,6 +147,7 @@ class TestRepair:
         dead.claim(KEY)
         await blobs.put(KEY, [b"content"])
         os.close(dead._lock)
+        assert await repair_staging(tmp_path / "staging", blobs, index, clock) == (0, 0)
         clock.offset_s += 100
         index.failure = Unavailable("away")
         with pytest.raises(Unavailable):
