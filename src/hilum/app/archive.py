@@ -27,6 +27,7 @@ from hilum.kernel.ids import new_blob_name
 from hilum.kernel.limits import AVAILABILITY_QUIET_S
 from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
 from hilum.queue.jobs import PostgresJobs
+from hilum.queue.turns import PostgresTurns
 from hilum.scu.availability import RemoteAvailability
 from hilum.scu.commitment import RemoteCommitment
 from hilum.scu.sender import RemoteSender
@@ -168,7 +169,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             transcode=transcode,
             remotes=remotes,
             outgoing=outgoing,
-            sender=RemoteSender(retrieve, dial, outgoing),
+            sender=RemoteSender(retrieve, dial, outgoing, PostgresTurns(index.connections, clock)),
             worklist=WorklistService(index.worklist, clock, on_scheduled=prefetch.step_scheduled),
             procedure_steps=ProcedureStepService(index.procedure_steps, clock, availability.when_step_ended),
             availability=availability,

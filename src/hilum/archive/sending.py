@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -48,6 +49,20 @@ def never() -> bool:
     return False
 
 
+class Turns(Protocol):
+    """Turns at remotes, so that all workers together send over no more associations than `max_associations`."""
+
+    def wait(
+        self, remote: RemoteAe, is_wanted: Callable[[], bool]
+    ) -> AbstractAsyncContextManager[Callable[[], bool] | None]:
+        """Enter with what tells that the turn is over, once it has come; with None when it is wanted no more.
+
+        Turns come first come, first served, and end with the context. One that is over is to be ended soon: others
+        wait. All raise Unavailable.
+        """
+        ...
+
+
 class InstanceSender(Protocol):
     """Sends stored instances to other application entities."""
 
@@ -76,7 +91,8 @@ class InstanceSender(Protocol):
             originator: who asked for it by C-MOVE, told to the remote.
             priority: as in `dimse.messages.Priority`.
             transfer_syntax_uid: what to send in if the remote takes it, in place of what it prefers.
-            associations: how many to use at a time, never more than the remote allows; None for as many as that.
+            associations: how many to use at a time; None for as many as the remote allows, which are never exceeded,
+                whoever sends. Where others are sending, these wait for their turn.
             max_bytes_per_s: how much to send in a second over all of them together.
             is_stopped: asked before each instance. Once it says so nothing more begins, and the iterator ends with the
                 answer of the last that has.

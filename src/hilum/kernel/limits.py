@@ -86,6 +86,12 @@ SEND_RETRY_DELAY_S = 1.0
 # As storage SCU: instances under way at a time on one association, if the peer grants a window (PS3.7 §D.3.3.3). Each
 # holds a chunk. DCMTK and Orthanc grant none; dcm4che grants what is asked.
 SEND_WINDOW = 8
+# Who sends to a remote holds its turn on lease, renewed in time; who waits looks this often; and who has sent so long
+# while others wait lets them in. Orthanc and dcm4chee bound associations for each process, or not at all.
+TURN_LEASE_S = 20.0
+TURN_RENEWAL_S = 4.0
+TURN_POLL_S = 0.5
+TURN_LENGTH_S = 15.0
 # Command sets are small; DCMTK reads any length. PS3.7 gives no bound.
 MAX_COMMAND_SET_BYTES = 64 * KIB
 # Identifiers and attribute lists of requests other than C-STORE: a commitment of 10,000 instances comes to 2 MB.
@@ -122,6 +128,13 @@ STAGING_MEMORY_BYTES = 4 * MIB
 MAX_BLOB_KEY_LENGTH = 120
 # Read from a blob at a time: large enough to keep a disk or a bucket busy, small enough for many readers.
 BLOB_CHUNK_BYTES = 1 * MIB
+# Of a blob that is sent as an open file: handed to the system at a time, so that other requests have their turn.
+FILE_PIECE_BYTES = 2 * MIB
+# Blobs of one answer that are opened at a time, while as many others are sent.
+BLOBS_OPENED_AHEAD = 8
+# Blobs one process has open at a time to send them; more are read instead. Of the 1,024 descriptors a process may have
+# by default, most are for connections.
+MAX_OPEN_BLOBS = 256
 # Part of a multipart upload. S3 wants 5 MiB at least and 10,000 parts at most: enough for MAX_INSTANCE_BYTES.
 UPLOAD_PART_BYTES = 8 * MIB
 # Received bytes of a spilled instance that go to its staging file in one thread hop.

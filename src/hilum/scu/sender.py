@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from hilum.archive.model import StoredInstance
 from hilum.archive.remotes import DimseUse, RemoteAe
-from hilum.archive.sending import InstanceSent, MoveOriginator, SendState, Transcoder, never
+from hilum.archive.sending import InstanceSent, MoveOriginator, SendState, Transcoder, Turns, never
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.dimse.messages import Priority
 from hilum.kernel.errors import HilumError
 from hilum.scu.contexts import InstanceKind
 from hilum.scu.remote import Dial
-from hilum.scu.storage import send_instances
+from hilum.scu.storage import always, send_instances
 
 # What every application entity has to take (PS3.5 §10), the richer one first.
 _FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
@@ -69,12 +70,16 @@ class RemoteSender:
         stored: gives the bytes.
         dial: how a remote is reached.
         transcoder: makes other syntaxes of what a remote does not take as it is; without one that is refused.
+        turns: keep to the associations a remote takes, with whoever else sends; without them only each call does.
     """
 
-    def __init__(self, stored: StoredDataSets, dial: Dial, transcoder: Transcoder | None = None) -> None:
+    def __init__(
+        self, stored: StoredDataSets, dial: Dial, transcoder: Transcoder | None = None, turns: Turns | None = None
+    ) -> None:
         self._stored = stored
         self._dial = dial
         self._transcoder = transcoder
+        self._turns = turns
 
     async def send(
         self,
@@ -113,6 +118,7 @@ class RemoteSender:
             priority=priority,
             max_bytes_per_s=max_bytes_per_s,
             is_stopped=is_stopped,
+            turn=always if self._turns is None else partial(self._turns.wait, remote),
         )
         async with contextlib.aclosing(results):
             async for result in results:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from hilum.archive.sending import MoveOriginator, SendState, never
 from hilum.dimse.messages import CStoreRequest, Priority, Response
@@ -66,6 +67,16 @@ class SendResult(Generic[OutgoingT]):
     comment: str = ""
 
 
+Turn: TypeAlias = Callable[[Callable[[], bool]], AbstractAsyncContextManager[Callable[[], bool] | None]]
+"""Waits, as long as it is wanted, for the turn to open an association; see `hilum.archive.sending.Turns`."""
+
+
+@contextlib.asynccontextmanager
+async def always(_is_wanted: Callable[[], bool]) -> AsyncIterator[Callable[[], bool] | None]:
+    """The turn comes at once and is never over."""
+    yield never
+
+
 async def send_instances(
     instances: Sequence[OutgoingT],
     remote: Remote,
@@ -78,6 +89,7 @@ async def send_instances(
     attempts: int = SEND_ATTEMPTS,
     retry_delay_s: float = SEND_RETRY_DELAY_S,
     is_stopped: Callable[[], bool] = never,
+    turn: Turn = always,
 ) -> AsyncGenerator[SendResult[OutgoingT], None]:
     """Yield the answer for each instance as it comes, each exactly once.
 
@@ -98,13 +110,14 @@ async def send_instances(
         retry_delay_s: how long to wait before the next association, doubled each time.
         is_stopped: asked before each instance. Once it says so nothing more begins, and the answers end with those of
             what has.
+        turn: waited for before each association.
 
     Reference: PS3.4 Annex B
     """
     results: asyncio.Queue[SendResult[OutgoingT] | None] = asyncio.Queue()
     terms = _Terms(
         remote, calling_ae_title, associations, originator, priority,
-        Pace(max_bytes_per_s) if max_bytes_per_s else None, attempts, retry_delay_s, is_stopped,
+        Pace(max_bytes_per_s) if max_bytes_per_s else None, attempts, retry_delay_s, is_stopped, turn,
     )  # fmt: skip
     shipment = _Shipment(terms, results)
     task = asyncio.create_task(shipment.send(instances))
@@ -136,6 +149,7 @@ class _Terms:
     attempts: int
     retry_delay_s: float
     is_stopped: Callable[[], bool]
+    turn: Turn
 
 
 @dataclass(slots=True)
@@ -221,7 +235,9 @@ class _Worker(Generic[OutgoingT]):
         while not shipment.has_stopped() and shipment.pending:
             answer_count, error = 0, None
             try:
-                answer_count, error = await self._send_over_one_association()
+                async with terms.turn(self._has_work) as is_over:
+                    if is_over is not None:
+                        answer_count, error = await self._send_over_one_association(is_over)
             except HilumError as opening_error:
                 error = opening_error
             if error is None or isinstance(error, _UnreadableError):
@@ -235,7 +251,10 @@ class _Worker(Generic[OutgoingT]):
             if shipment.pending:
                 await asyncio.sleep(terms.retry_delay_s * 2 ** (failures - 1))
 
-    async def _send_over_one_association(self) -> tuple[int, HilumError | None]:
+    def _has_work(self) -> bool:
+        return not self._shipment.has_stopped() and bool(self._shipment.pending)
+
+    async def _send_over_one_association(self, is_over: Callable[[], bool]) -> tuple[int, HilumError | None]:
         """Return how many answers came over it, and what broke it.
 
         Raises:
@@ -250,7 +269,7 @@ class _Worker(Generic[OutgoingT]):
         )
         shipment.connected += 1
         try:
-            link = _Link(shipment, association, handler, self._window)
+            link = _Link(shipment, association, handler, self._window, is_over)
             answer_count, error = await link.send()
         except BaseException:
             association.abort()
@@ -268,11 +287,17 @@ class _Link(Generic[OutgoingT]):
     """Sends what is pending over one association, until nothing is or the association breaks."""
 
     def __init__(
-        self, shipment: _Shipment[OutgoingT], association: Association, handler: RequestorHandler, max_window: int
+        self,
+        shipment: _Shipment[OutgoingT],
+        association: Association,
+        handler: RequestorHandler,
+        max_window: int,
+        is_over: Callable[[], bool],
     ) -> None:
         self._shipment = shipment
         self._association = association
         self._handler = handler
+        self._is_over = is_over
         granted = association.max_invoked or max_window
         self._window = min(granted, max_window)
         self._slots = asyncio.Semaphore(self._window)
@@ -294,8 +319,12 @@ class _Link(Generic[OutgoingT]):
             raise
         return self._answer_count, self._error
 
+    def _goes_on(self) -> bool:
+        shipment = self._shipment
+        return not shipment.has_stopped() and bool(shipment.pending) and self._error is None and not self._is_over()
+
     async def _lane(self) -> None:
-        while not self._shipment.has_stopped() and self._shipment.pending and self._error is None:
+        while self._goes_on():
             item = self._shipment.pending.popleft()
             try:
                 found = await self._open(item.instance)

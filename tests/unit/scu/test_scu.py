@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -261,6 +262,40 @@ class TestStore:
             assert (result.state, result.status) == (SendState.REFUSED, 0xC000)
             assert "StudyInstanceUID is missing" in result.comment
             assert "StudyInstanceUID" not in result.reason
+
+    async def test_a_turn_that_is_over_lets_others_in_and_the_rest_goes_in_the_next(self) -> None:
+        sent = [ct(number) for number in range(7)]
+        turns = 0
+
+        @asynccontextmanager
+        async def short_turn(_is_wanted: Callable[[], bool]) -> AsyncIterator[Callable[[], bool] | None]:
+            nonlocal turns
+            turns += 1
+            asked = itertools.count(1)
+            yield lambda: next(asked) > 3
+
+        async with running_archive() as archive:
+            results = await send(sent, remote(archive), turn=short_turn)
+            assert {each.state for each in results} == {SendState.STORED}
+            assert len(archive.store.instances) == 7
+            assert len(archive.outcomes) == 2 * turns > 2
+            assert archive.outcomes.count(Outcome.RELEASED) == turns
+
+    async def test_what_is_wanted_no_more_while_it_waits_for_its_turn_is_not_sent(self) -> None:
+        is_stopped = False
+
+        @asynccontextmanager
+        async def no_turn(is_wanted: Callable[[], bool]) -> AsyncIterator[Callable[[], bool] | None]:
+            nonlocal is_stopped
+            assert is_wanted()
+            is_stopped = True
+            assert not is_wanted()
+            yield None
+
+        async with running_archive() as archive:
+            results = await send([ct()], remote(archive), turn=no_turn, is_stopped=lambda: is_stopped)
+        assert results == []
+        assert archive.outcomes == []
 
     async def test_a_file_that_vanished_fails_alone(self) -> None:
         known = ct()
