@@ -61,8 +61,13 @@ def make_study(number: int) -> bytes:
     return buffer.getvalue()
 
 
-def find(peer: Peer, keys: tuple[str, ...], **values: str) -> tuple[int, int, float, float]:
-    """Return status and number of answers of one query, and the seconds to the first and the last."""
+def find(
+    peer: Peer, keys: tuple[str, ...], *, enough: int | None = None, **values: str
+) -> tuple[int, int, float, float]:
+    """Return status and number of answers of one query, and the seconds to the first and the last.
+
+    After `enough` answers the connection is cut.
+    """
     attributes = {tag_of(key): {"vr": vr_of(tag_of(key))} for key in keys}
     for key, value in {"QueryRetrieveLevel": "STUDY", **values}.items():
         attributes[tag_of(key)] = {"vr": vr_of(tag_of(key)), "Value": [value]}  # type: ignore[dict-item]
@@ -96,6 +101,8 @@ def find(peer: Peer, keys: tuple[str, ...], **values: str) -> tuple[int, int, fl
                     break
                 pending += 1
                 first = first or time.perf_counter() - begin
+                if pending == enough:
+                    return status, pending, first, first
         last = time.perf_counter() - begin
         connection.sendall(b"\x05\0\0\0\0\x04\0\0\0\0")
         read_pdu(stream)
