@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from hilum.console.pages import WEB_DIRECTORY
 from support.browsing import AXE, Visit, chromium_path, running_browser
-from support.running import PASSWORD, RunningHilum
+from support.running import PASSWORD, RunningHilum, running_hilum
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,15 @@ def samples(hilum: RunningHilum) -> RunningHilum:
     made = hilum.hilum("demo", "--small")
     assert made.returncode == 0, made.stderr
     return hilum
+
+
+@pytest.fixture(scope="module")
+def archive2() -> Iterator[RunningHilum]:
+    """A second Hilum, called ARCHIVE2, with the sample studies in it."""
+    with running_hilum("--workers", "1", environment={"HILUM_DICOM_AE_TITLE": "ARCHIVE2"}) as running:
+        made = running.hilum("demo", "--small")
+        assert made.returncode == 0, made.stderr
+        yield running
 
 
 @pytest.fixture

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
 from support.browsing import Visit
 from support.peers import free_port
-from support.running import RunningHilum, running_hilum
-
-
-@pytest.fixture(scope="module")
-def other() -> Iterator[RunningHilum]:
-    """A second Hilum."""
-    with running_hilum("--workers", "1") as running:
-        yield running
+from support.running import RunningHilum
 
 
 @pytest.fixture
@@ -31,12 +23,7 @@ def network(signed_in: Visit) -> Visit:
     return signed_in
 
 
-def register(visit: Visit, **entry: object) -> None:
-    with visit.hilum.client() as client:
-        assert client.post("/api/remotes", json=entry).status_code == 201
-
-
-def test_a_remote_is_added_asked_and_answers(network: Visit, other: RunningHilum) -> None:
+def test_a_remote_is_added_asked_and_answers(network: Visit, archive2: RunningHilum) -> None:
     page = network.page
     page.get_by_role("heading", name="No remotes yet").wait_for()
     assert network.barriers() == []
@@ -45,14 +32,14 @@ def test_a_remote_is_added_asked_and_answers(network: Visit, other: RunningHilum
     assert network.barriers() == []
     page.keyboard.type("SECOND")  # the keyboard is in the first field
     dialog.get_by_label("Host").fill("127.0.0.1")
-    dialog.get_by_label("Port").fill(str(other.dicom_port))
+    dialog.get_by_label("Port").fill(str(archive2.dicom_port))
     dialog.get_by_role("group", name="We may ask it for").get_by_role("button", name="Worklist").click()
     dialog.get_by_label("Site").fill("North")
     page.keyboard.press("Enter")
     row = page.get_by_role("row", name="SECOND")
     expect(row).to_contain_text("all but worklist, availability")
     expect(dialog).to_have_count(0)
-    # The new one is current, and its echo is a key away. Its own title is HILUM: whoever is called otherwise refuses.
+    # The new one is current, and its echo is a key away. Called by another title than its own it refuses.
     page.get_by_role("grid", name="Remotes").focus()
     page.keyboard.press("e")
     expect(row).to_contain_text("called AE title", ignore_case=True)
@@ -61,21 +48,21 @@ def test_a_remote_is_added_asked_and_answers(network: Visit, other: RunningHilum
     page.keyboard.press("Enter")
     edit = page.get_by_role("dialog", name="Edit SECOND")
     assert edit.get_by_label("Site").input_value() == "North"
-    edit.get_by_label("AE title").fill(other.ae_title)
+    edit.get_by_label("AE title").fill(archive2.ae_title)
     edit.get_by_role("button", name="Save").click()
-    row = page.get_by_role("row", name=other.ae_title)
+    row = page.get_by_role("row", name=archive2.ae_title)
     row.click()
     page.get_by_role("button", name="Echo").click()
     expect(row).to_contain_text(re.compile(r"answers in \d+ m?s"))
     with network.hilum.client() as client:
         (kept,) = client.get("/api/remotes").json()["remotes"]
-    assert (kept["ae_title"], kept["site"], kept["port"]) == (other.ae_title, "North", other.dicom_port)
+    assert (kept["ae_title"], kept["site"], kept["port"]) == (archive2.ae_title, "North", archive2.dicom_port)
     assert "worklist" not in kept["may_be_asked"]
 
 
 def test_what_cannot_be_is_told_in_the_dialog_and_nothing_is_lost(network: Visit) -> None:
     page = network.page
-    register(network, ae_title="TAKEN", host="127.0.0.1", port=104)
+    network.register(ae_title="TAKEN", host="127.0.0.1", port=104)
     page.get_by_role("main").get_by_role("button", name="Add remote").first.click()
     dialog = page.get_by_role("dialog", name="Add a remote")
     dialog.get_by_label("AE title").fill("TAKEN")
@@ -89,8 +76,8 @@ def test_what_cannot_be_is_told_in_the_dialog_and_nothing_is_lost(network: Visit
 
 def test_a_remote_that_is_not_there_is_told_by_its_reason(network: Visit) -> None:
     page = network.page
-    register(network, ae_title="GONE", host="127.0.0.1", port=free_port())
-    register(network, ae_title="CALLER", network="10.1.2.0/24")
+    network.register(ae_title="GONE", host="127.0.0.1", port=free_port())
+    network.register(ae_title="CALLER", network="10.1.2.0/24")
     page.reload()
     page.get_by_role("row", name="CALLER").click()
     assert page.get_by_role("button", name="Echo").is_disabled()
@@ -103,7 +90,7 @@ def test_a_remote_that_is_not_there_is_told_by_its_reason(network: Visit) -> Non
 
 def test_a_remote_is_removed_after_a_question(network: Visit) -> None:
     page = network.page
-    register(network, ae_title="OLD", host="127.0.0.1", port=104)
+    network.register(ae_title="OLD", host="127.0.0.1", port=104)
     page.reload()
     page.get_by_role("row", name="OLD").click()
     page.keyboard.press("Delete")
@@ -112,7 +99,7 @@ def test_a_remote_is_removed_after_a_question(network: Visit) -> None:
 
 
 def test_who_only_reads_looks_and_changes_nothing(network: Visit, reader: Visit) -> None:
-    register(network, ae_title="SEEN", host="127.0.0.1", port=104)
+    network.register(ae_title="SEEN", host="127.0.0.1", port=104)
     page = reader.page
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Network").click()
     page.get_by_role("row", name="SEEN").wait_for()

@@ -84,6 +84,12 @@ class Visit:
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(f"{self.hilum.url}{path}")
 
+    def register(self, **entry: object) -> None:
+        """Put a remote into the registry, in place of what was there under its title."""
+        with self.hilum.client() as client:
+            client.delete(f"/api/remotes/{entry['ae_title']}")
+            assert client.post("/api/remotes", json=entry).status_code == 201
+
     def rows(self) -> list[str]:
         """The texts of the study list's drawn rows."""
         return self.page.locator('[role=row][id^="row-"]').all_inner_texts()

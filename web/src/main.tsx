@@ -5,6 +5,7 @@ import { BrowserRouter, Outlet, Route, Routes } from "react-router";
 import { ApiError } from "./api/http";
 import { AboutPage } from "./features/about/AboutPage";
 import { NetworkPage } from "./features/network/NetworkPage";
+import { RemotePage } from "./features/remote/RemotePage";
 import { LoginPage } from "./features/session/LoginPage";
 import { SignedIn } from "./features/session/session";
 import { StudyListPage } from "./features/studies/StudyListPage";
@@ -49,6 +50,7 @@ createRoot(root).render(
             <Route path="/" element={<StudyListPage />} />
             <Route path="/studies/:studyUid" element={<StudyPage />} />
             <Route path="/network" element={<NetworkPage />} />
+            <Route path="/remote" element={<RemotePage />} />
             <Route path="/about" element={<AboutPage />} />
           </Route>
         </Routes>

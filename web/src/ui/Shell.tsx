@@ -10,6 +10,7 @@ import { useUpload } from "../features/upload/UploadProvider";
 /** The pages, for who may see something there. */
 const PAGES: { path: string; title: string; needs: Session["permissions"][number] }[] = [
   { path: "/", title: "Studies", needs: "read" },
+  { path: "/remote", title: "Remote archives", needs: "store" },
   { path: "/network", title: "Network", needs: "read" },
 ];
 

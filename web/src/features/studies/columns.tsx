@@ -1,4 +1,5 @@
 import { MonitorPlay } from "lucide-react";
+import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { type Study, viewerPath } from "../../api/dicomweb";
 import { ageOn, formatDate, formatTime, mainName, otherNames } from "../../dicom/json";
@@ -11,10 +12,19 @@ type TextFilter = "name" | "id" | "description" | "accession" | "referring";
 export interface Column extends GridColumn<Study> {
   sort?: SortField;
   filterBy?: TextFilter & keyof Filters;
+  /** In place of `cell` for a study that is in another archive only. */
+  away?: (study: Study) => ReactNode;
 }
 
 export const COLUMNS: Column[] = [
-  { title: "Patient", width: "minmax(12rem, 2.2fr)", sort: "PatientName", filterBy: "name", cell: (study) => <Name study={study} /> },
+  {
+    title: "Patient",
+    width: "minmax(12rem, 2.2fr)",
+    sort: "PatientName",
+    filterBy: "name",
+    cell: (study) => <Name study={study} isHere />,
+    away: (study) => <Name study={study} isHere={false} />,
+  },
   { title: "Patient ID", width: "minmax(7rem, 1fr)", sort: "PatientID", filterBy: "id", cell: (study) => study.patientId },
   {
     title: "Born",
@@ -74,13 +84,18 @@ export const COLUMNS: Column[] = [
   },
 ];
 
-function Name({ study }: { study: Study }) {
+function Name({ study, isHere }: { study: Study; isHere: boolean }) {
   const others = otherNames(study.patientName);
+  const main = <bdi>{mainName(study.patientName) || "(no name)"}</bdi>;
   return (
     <>
-      <Link to={`/studies/${study.uid}`} tabIndex={-1} className="font-medium hover:underline">
-        <bdi>{mainName(study.patientName) || "(no name)"}</bdi>
-      </Link>
+      {isHere ? (
+        <Link to={`/studies/${study.uid}`} tabIndex={-1} className="font-medium hover:underline">
+          {main}
+        </Link>
+      ) : (
+        <span className="font-medium">{main}</span>
+      )}
       {others.length > 0 && <bdi className="ml-2 text-dim">{others.join(" · ")}</bdi>}
     </>
   );
