@@ -8,11 +8,12 @@ import pytest
 
 from hilum.archive.jobs import Job, JobSelection, NewJob
 from hilum.archive.procedure_steps import PerformedStatus, PerformedStep
+from hilum.archive.worklist import WorklistQuery
 from hilum.index.postgres import PostgresIndex
 from hilum.kernel.errors import HilumError
 from hilum.queue.jobs import PostgresJobs
 from support.database import attributes_of
-from support.worklist import NOW
+from support.worklist import NOW, worklist_item
 
 KIND = "test.rows"
 BROKEN = NewJob(KIND, {}, lane="")  # which the database refuses
@@ -51,4 +52,17 @@ async def test_a_step_whose_jobs_cannot_be_kept_is_not_changed(index: PostgresIn
     with pytest.raises(HilumError):
         await index.procedure_steps.change(tenant_id, "1.1", ended, lambda _step: [NewJob(KIND, {}), BROKEN])
     assert await index.procedure_steps.find(tenant_id, "1.1") == before
+    assert await enqueued(index, tenant_id) == []
+
+
+async def test_the_jobs_of_a_new_worklist_item_are_there_with_it(index: PostgresIndex, tenant_id: int) -> None:
+    item = await index.worklist.add(tenant_id, worklist_item(), lambda kept: [NewJob(KIND, {"key": kept.item_key})])
+    (job,) = await enqueued(index, tenant_id)
+    assert job.payload == {"key": item.item_key}
+
+
+async def test_an_item_whose_jobs_cannot_be_kept_is_not_there(index: PostgresIndex, tenant_id: int) -> None:
+    with pytest.raises(HilumError):
+        await index.worklist.add(tenant_id, worklist_item(), lambda _item: [NewJob(KIND, {}), BROKEN])
+    assert await index.worklist.count(tenant_id, WorklistQuery(statuses=None)) == 0
     assert await enqueued(index, tenant_id) == []

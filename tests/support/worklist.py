@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hilum.archive.worklist import StepStatus, WorklistItem, WorklistQuery, is_found, with_status
+from hilum.archive.worklist import JobsOfItem, StepStatus, WorklistItem, WorklistQuery, is_found, with_status
 from hilum.kernel.errors import Conflict
 from support.database import attributes_of
 
@@ -51,7 +51,7 @@ class MemoryWorklist:
         self.items: dict[int, dict[int, WorklistItem]] = {}
         self._keys = itertools.count(1)
 
-    async def add(self, tenant_id: int, item: WorklistItem) -> WorklistItem:
+    async def add(self, tenant_id: int, item: WorklistItem, jobs: JobsOfItem | None = None) -> WorklistItem:
         self._check(tenant_id, item)
         kept = replace(item, item_key=next(self._keys))
         self.items.setdefault(tenant_id, {})[kept.item_key] = kept

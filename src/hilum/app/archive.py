@@ -170,7 +170,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             remotes=remotes,
             outgoing=outgoing,
             sender=RemoteSender(retrieve, dial, outgoing, PostgresTurns(index.connections, clock)),
-            worklist=WorklistService(index.worklist, clock, on_scheduled=prefetch.step_scheduled),
+            worklist=WorklistService(index.worklist, clock, when_scheduled=prefetch.when_scheduled),
             procedure_steps=ProcedureStepService(index.procedure_steps, clock, availability.when_step_ended),
             availability=availability,
             workitems=WorkitemService(index.workitems, remotes, clock),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
+from hilum.archive.jobs import NewJob
 from hilum.archive.model import DicomJson
 from hilum.archive.query import AttributePath, Match
 from hilum.dicom.dictionary import path_of, tag_of
@@ -246,11 +247,17 @@ def with_status(item: WorklistItem, status: StepStatus, now: datetime) -> Workli
     return replace(item, status=status, attributes=attributes, changed_at=now)
 
 
+JobsOfItem: TypeAlias = Callable[[WorklistItem], Sequence[NewJob]]
+"""What is to be done about an item that is new."""
+
+
 class Worklist(Protocol):
     """Where items are kept. Every call is about one tenant; all raise Unavailable when the database does not answer."""
 
-    async def add(self, tenant_id: int, item: WorklistItem) -> WorklistItem:
+    async def add(self, tenant_id: int, item: WorklistItem, jobs: JobsOfItem | None = None) -> WorklistItem:
         """Keep a new item and return it with its key; durable once it returns.
+
+        The jobs that `jobs` makes of it are enqueued with it: all is there afterwards, or nothing.
 
         Raises:
             Conflict: the study has a step of this Scheduled Procedure Step ID.

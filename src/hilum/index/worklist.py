@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ from hilum.archive.query import Match
 from hilum.archive.worklist import (
     FIELDS,
     OPEN_STATUSES,
+    JobsOfItem,
     StepStatus,
     WorklistItem,
     WorklistQuery,
@@ -48,6 +49,7 @@ from hilum.archive.worklist import (
 )
 from hilum.dicom.conditions import Range, Single, Universal, Wildcard
 from hilum.dicom.temporal import combined_interval, temporal_interval
+from hilum.index.enqueue import enqueue
 from hilum.index.pool import Connection, TenantPool
 from hilum.index.search import compiled_sql
 from hilum.index.search_conditions import text_clause
@@ -119,18 +121,21 @@ class PostgresWorklist:
         self._writing = writing
         self._reading = reading
 
-    async def add(self, tenant_id: int, item: WorklistItem) -> WorklistItem:
-        """Keep a new item and return it with its key.
+    async def add(self, tenant_id: int, item: WorklistItem, jobs: JobsOfItem | None = None) -> WorklistItem:
+        """Keep a new item, with the jobs it calls for, and return it with its key.
 
         Raises:
             Conflict: the study has a step of this Scheduled Procedure Step ID.
         """
-        async with self._writing.use(tenant_id) as connection:
+        async with self._writing.use(tenant_id) as connection, connection.transaction():
             try:
                 key = await connection.fetchval(_INSERT, tenant_id, *_row(item))
             except asyncpg.UniqueViolationError as error:
                 raise _taken() from error
-        return WorklistItem(int(key), item.status, item.attributes, item.created_at, item.changed_at)
+            kept = replace(item, item_key=int(key))
+            if jobs is not None:
+                await enqueue(connection, tenant_id, jobs(kept))
+        return kept
 
     async def find(self, tenant_id: int, item_key: int) -> WorklistItem | None:
         """Return an item, or None."""

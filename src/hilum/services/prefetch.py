@@ -15,9 +15,8 @@ from hilum.archive.prefetch import PrefetchRule, PrefetchRules, PriorFinder, Pri
 from hilum.archive.remotes import RemoteAe
 from hilum.archive.worklist import FIELDS, Worklist, WorklistItem, values_at
 from hilum.kernel.clock import Clock
-from hilum.kernel.errors import HilumError, InvalidInput, LimitExceeded, NotFound, Unavailable
+from hilum.kernel.errors import InvalidInput, LimitExceeded, NotFound, Unavailable
 from hilum.kernel.limits import MAX_FORWARD_RULES
-from hilum.observe.logs import get_logger
 from hilum.policies.patterns import fits
 from hilum.policies.prefetch import asks, candidates, is_there, sound_rule
 from hilum.services.forward_sending import RemoteFinder
@@ -29,8 +28,6 @@ FIND: Final = "prefetch.find"
 
 OrderPull = Callable[[int, str, str], Awaitable[object]]
 """Orders a study (the third) of a source (the second) to be pulled into a tenant's archive (the first)."""
-
-_log = get_logger("prefetch")
 
 
 class PrefetchService:
@@ -68,12 +65,9 @@ class PrefetchService:
         self._pull = pull
         self._clock = clock
 
-    async def step_scheduled(self, tenant_id: int, item: WorklistItem) -> None:
-        """Have priors looked for; a queue that does not answer is no reason to refuse the step, which is there."""
-        try:
-            await self._queue.enqueue(tenant_id, [NewJob(PLAN, {"item_key": item.item_key})])
-        except HilumError as error:
-            _log.warning("priors of a scheduled step will not be looked for", exc=error)
+    def when_scheduled(self, item: WorklistItem) -> list[NewJob]:
+        """Return the job that has priors of a new step looked for."""
+        return [NewJob(PLAN, {"item_key": item.item_key})]
 
     async def plan(self, job: Job) -> None:
         """Enqueue a job for each source that a rule names for the step."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +15,7 @@ from hilum.archive.worklist import (
     SEQUENCE,
     STATUS_PATH,
     TRANSITIONS,
+    JobsOfItem,
     StepStatus,
     Worklist,
     WorklistItem,
@@ -55,7 +56,7 @@ class WorklistService:
     """Keeps the worklist of every tenant.
 
     Args:
-        on_scheduled: is told of each item that was newly scheduled, after it is durable.
+        when_scheduled: the jobs to be done about an item that is newly scheduled; durable with it.
     """
 
     def __init__(
@@ -63,11 +64,11 @@ class WorklistService:
         worklist: Worklist,
         clock: Clock,
         *,
-        on_scheduled: Callable[[int, WorklistItem], Awaitable[None]] | None = None,
+        when_scheduled: JobsOfItem | None = None,
     ) -> None:
         self._worklist = worklist
         self._clock = clock
-        self._on_scheduled = on_scheduled
+        self._when_scheduled = when_scheduled
 
     async def schedule(self, tenant_id: int, entry: WorklistEntry) -> WorklistItem:
         """Keep a new item, durable once it returns.
@@ -82,12 +83,8 @@ class WorklistService:
         now = self._clock.now()
         attributes = _filled(_entered({SEQUENCE: {"vr": "SQ", "Value": [{}]}}, entry))
         status = _status(entry) or StepStatus.SCHEDULED
-        item = await self._worklist.add(
-            tenant_id, with_status(WorklistItem(0, status, attributes, now, now), status, now)
-        )
-        if self._on_scheduled is not None:
-            await self._on_scheduled(tenant_id, item)
-        return item
+        item = with_status(WorklistItem(0, status, attributes, now, now), status, now)
+        return await self._worklist.add(tenant_id, item, self._when_scheduled)
 
     async def change(self, tenant_id: int, item_key: int, entry: WorklistEntry) -> WorklistItem:
         """Change what the entry names, durable once it returns.
