@@ -134,6 +134,14 @@ class TestInstances:
         single = client.get(sample.url, headers={"Accept": "application/dicom"})
         assert data_set_of(single.content) == data_set_of(sample.file)
 
+    def test_stored_files_are_not_compressed_whoever_would_take_that(
+        self, client: httpx2.Client, samples: dict[str, Sample]
+    ) -> None:
+        response = client.get(samples["ct"].study, headers={"Accept": DICOM, "Accept-Encoding": "gzip"})
+        assert "content-encoding" not in response.headers
+        ((_, content),) = parts_of(response)
+        assert data_set_of(content) == data_set_of(samples["ct"].file)
+
     @pytest.mark.parametrize("name", [*SAMPLES, "pdf"])
     def test_explicit_little_endian_is_made_when_asked_for(
         self, client: httpx2.Client, samples: dict[str, Sample], name: str

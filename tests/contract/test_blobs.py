@@ -181,3 +181,15 @@ async def test_many_writers_and_readers_do_not_disturb_each_other(blobs: Store) 
     await asyncio.gather(*(blobs.put(key, [content]) for key, content in contents.items()))
     read = await asyncio.gather(*(blobs.read(key) for key in contents))
     assert read == list(contents.values())
+
+
+async def test_open_files_are_the_blobs_or_there_are_none(blobs: Store, key: str) -> None:
+    content = os.urandom(100_000)
+    await blobs.put(key, [content])
+    files = await blobs.open_files([key])
+    assert (files is None) == isinstance(blobs, ObjectStore)
+    for file in files or ():
+        await file.load(10, 1000)
+        assert file.size_bytes == len(content)
+        assert os.pread(file.descriptor, len(content), 0) == content
+        file.close()

@@ -37,6 +37,9 @@ class MemoryBlobs:
         for start in range(0, len(content), 1 << 20):
             yield content[start : start + (1 << 20)]
 
+    async def open_files(self, keys: Sequence[str]) -> None:
+        """There are none."""
+
     async def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
         self.blobs[key] = b"".join(parts)
 

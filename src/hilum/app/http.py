@@ -92,7 +92,7 @@ class RequestMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in _DEFAULT_HEADERS.items():
                     headers.setdefault(name, value)
-            elif message["type"] == "http.response.body":
+            else:  # a piece of the body, as bytes or as a file
                 is_complete = not message.get("more_body", False)
             await send(message)
 

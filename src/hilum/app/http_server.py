@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from hilum.app.http_files import FileSendingProtocol
 from hilum.kernel.errors import LocalProtocolError, Unavailable
 from hilum.kernel.limits import (
     HTTP_HEAD_TIMEOUT_S,
@@ -30,7 +30,7 @@ _log = get_logger("http")
 _RESET = struct.pack("ii", 1, 0)
 
 
-class PatientlyBoundedProtocol(HttpToolsProtocol):
+class PatientlyBoundedProtocol(FileSendingProtocol):
     """uvicorn's protocol, closing connections whose request head does not come in time or grows too long, and those
     whose peer takes nothing of what is waiting for it.
     """
@@ -42,7 +42,6 @@ class PatientlyBoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the time for the first head."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=1 << 20)
         self._await_head()
 
     def _await_head(self) -> None:

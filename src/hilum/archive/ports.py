@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from hilum.archive.blob_files import BlobFile
 from hilum.archive.model import (
     DicomJson,
     DuplicatePolicy,
@@ -126,6 +127,10 @@ class BlobStore(Protocol):
 
     def stream(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes in chunks of about a mebibyte, flat in memory."""
+        ...
+
+    async def open_files(self, keys: Sequence[str]) -> Sequence[BlobFile] | None:
+        """Return blobs as open files, which the caller closes; None from a store that has none to give now."""
         ...
 
     async def delete(self, key: str) -> None:

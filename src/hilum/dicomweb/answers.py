@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from hilum.archive.blob_files import FilePiece
 from hilum.dicom.dictionary import tag_of
 from hilum.dicom.native_xml import native_xml
 from hilum.dicomweb.negotiation import DICOM_JSON, DICOM_XML
+from hilum.dicomweb.pieces import PiecesResponse
 from hilum.multipart import closing_delimiter, new_boundary, part_head, related_content_type
 
 PartHeaders: TypeAlias = Sequence[tuple[str, str]]
-Part: TypeAlias = tuple[PartHeaders, AsyncIterator[bytes]]
+Part: TypeAlias = tuple[PartHeaders, AsyncIterator[bytes | FilePiece]]
 """Headers and content of one part."""
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
@@ -72,11 +74,14 @@ def multipart(
         for index, (part_headers, size_bytes) in enumerate(known):
             length += len(part_head(boundary, part_headers, is_first=index == 0)) + size_bytes
         all_headers["Content-Length"] = str(length)
-    return StreamingResponse(_message(parts, boundary), headers=all_headers)
+    return PiecesResponse(_message(parts, boundary), headers=all_headers)
 
 
 def ranged(
-    request: Request, stream: Callable[[int, int], AsyncIterator[bytes]], size_bytes: int, headers: Mapping[str, str]
+    request: Request,
+    stream: Callable[[int, int], AsyncIterator[bytes | FilePiece]],
+    size_bytes: int,
+    headers: Mapping[str, str],
 ) -> Response:
     """Return content, or the byte range of it that the request asks for.
 
@@ -95,16 +100,16 @@ def ranged(
     condition = request.headers.get("if-range")
     found = _RANGE.fullmatch(wanted.strip()) if wanted and condition in (None, headers.get("ETag")) else None
     if found is None or not (found[1] or found[2]):
-        return StreamingResponse(stream(0, size_bytes), headers={**headers, "Content-Length": str(size_bytes)})
+        return PiecesResponse(stream(0, size_bytes), headers={**headers, "Content-Length": str(size_bytes)})
     first = int(found[1]) if found[1] else max(0, size_bytes - int(found[2]))
     last = min(int(found[2]), size_bytes - 1) if found[1] and found[2] else size_bytes - 1
     if found[1] and found[2] and int(found[2]) < first:
-        return StreamingResponse(stream(0, size_bytes), headers={**headers, "Content-Length": str(size_bytes)})
+        return PiecesResponse(stream(0, size_bytes), headers={**headers, "Content-Length": str(size_bytes)})
     if first >= size_bytes or (not found[1] and int(found[2]) == 0):
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size_bytes}"})
     length = last - first + 1
     partial = {"Content-Range": f"bytes {first}-{last}/{size_bytes}", "Content-Length": str(length)}
-    return StreamingResponse(stream(first, length), 206, {**headers, **partial})
+    return PiecesResponse(stream(first, length), 206, {**headers, **partial})
 
 
 def entity_tag(*facts: str) -> str:
@@ -121,31 +126,35 @@ def is_unchanged(request: Request, tag: str) -> bool:
     return tag in known or "*" in known
 
 
-async def _message(parts: AsyncIterator[Part], boundary: str) -> AsyncIterator[bytes]:
+async def _message(parts: AsyncIterator[Part], boundary: str) -> AsyncGenerator[bytes | FilePiece, None]:
     pending: list[bytes] = []
     pending_bytes = 0
     is_first = True
-    async for headers, content in parts:
-        head = part_head(boundary, headers, is_first=is_first)
-        is_first = False
-        pending.append(head)
-        pending_bytes += len(head)
-        async for chunk in content:
-            if len(chunk) >= _JOIN_BELOW_BYTES:
-                # Large pieces are passed on as they are, without a copy.
-                yield b"".join(pending)
-                pending.clear()
-                pending_bytes = 0
-                yield chunk
-                continue
-            pending.append(chunk)
-            pending_bytes += len(chunk)
-            if pending_bytes >= _JOIN_BELOW_BYTES:
-                yield b"".join(pending)
-                pending.clear()
-                pending_bytes = 0
-    pending.append(closing_delimiter(boundary))
-    yield b"".join(pending)
+    try:
+        async for headers, content in parts:
+            head = part_head(boundary, headers, is_first=is_first)
+            is_first = False
+            pending.append(head)
+            pending_bytes += len(head)
+            async for chunk in content:
+                if isinstance(chunk, FilePiece) or len(chunk) >= _JOIN_BELOW_BYTES:
+                    # Large pieces are passed on as they are, without a copy.
+                    yield b"".join(pending)
+                    pending.clear()
+                    pending_bytes = 0
+                    yield chunk
+                    continue
+                pending.append(chunk)
+                pending_bytes += len(chunk)
+                if pending_bytes >= _JOIN_BELOW_BYTES:
+                    yield b"".join(pending)
+                    pending.clear()
+                    pending_bytes = 0
+        pending.append(closing_delimiter(boundary))
+        yield b"".join(pending)
+    finally:
+        if isinstance(parts, AsyncGenerator):
+            await parts.aclose()
 
 
 async def after(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

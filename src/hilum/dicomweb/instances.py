@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from hilum.archive.blob_files import FilePiece
 from hilum.archive.model import StoredInstance
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from hilum.dicomweb.address import target_of
 from hilum.dicomweb.answers import Part, after, entity_tag, is_unchanged, multipart, ranged
 from hilum.dicomweb.negotiation import DICOM, Accepted, accepted, not_acceptable, with_transfer_syntax
+from hilum.dicomweb.pieces import takes_files
 from hilum.pixels.transcode import can_transcode, inherent_loss
 from hilum.services.retrieve import RetrieveService
 from hilum.services.transcode import TranscodeService
@@ -47,7 +49,9 @@ async def retrieve_instances(request: Request, retrieve: RetrieveService, transc
         first = await anext(parts)
         return multipart(_after_part(first, parts), DICOM, headers)
     sizes = [(_part_headers(instance.transfer_syntax_uid), instance.blob.size_bytes) for instance in instances]
-    return multipart(_stored_parts(retrieve, instances), DICOM, headers, known=sizes)
+    stored = _stored_parts(retrieve, instances, as_files=takes_files(request))
+    # The first file is opened before the answer, for the same reason.
+    return multipart(_after_part(await anext(stored), stored), DICOM, headers, known=sizes)
 
 
 def _may_transcode(request: Request) -> bool:
@@ -99,20 +103,28 @@ async def _single(
     size_bytes = instance.blob.size_bytes
     media_type = _content_type(instance.transfer_syntax_uid)
 
-    def stream(offset: int, length: int) -> AsyncIterator[bytes]:
-        return retrieve.stream(instance, offset, length)
+    def stream(offset: int, length: int) -> AsyncIterator[bytes | FilePiece]:
+        content = retrieve.pieces if takes_files(request) else retrieve.stream
+        return content(instance, offset, length)
 
     return ranged(request, stream, size_bytes, {**headers, "Content-Type": media_type})
 
 
-async def _stored_parts(retrieve: RetrieveService, instances: Sequence[StoredInstance]) -> AsyncIterator[Part]:
+async def _stored_parts(
+    retrieve: RetrieveService, instances: Sequence[StoredInstance], *, as_files: bool
+) -> AsyncGenerator[Part, None]:
+    if as_files:
+        async with aclosing(retrieve.part10_pieces(instances)) as files:
+            async for instance, pieces in files:
+                yield _part_headers(instance.transfer_syntax_uid), pieces
+        return
     async for instance, content in retrieve.part10(instances):
         yield _part_headers(instance.transfer_syntax_uid), content
 
 
 async def _parts(
     retrieve: RetrieveService, transcode: TranscodeService, instances: Sequence[StoredInstance], target_uid: str
-) -> AsyncIterator[Part]:
+) -> AsyncGenerator[Part, None]:
     targets = [_target_of(instance, target_uid) for instance in instances]
     wanted = [(instance, uid, inherent_loss(uid)) for instance, uid in zip(instances, targets, strict=True)]
     async with aclosing(transcode.part10_of_all(wanted)) as files:
@@ -133,10 +145,11 @@ def _target_of(instance: StoredInstance, target_uid: str) -> str:
     return EXPLICIT_VR_LITTLE_ENDIAN
 
 
-async def _after_part(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
-    yield first
-    async for part in rest:
-        yield part
+async def _after_part(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
+    async with aclosing(rest):
+        yield first
+        async for part in rest:
+            yield part
 
 
 def _content_type(transfer_syntax_uid: str) -> str:

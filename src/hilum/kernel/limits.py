@@ -360,6 +360,10 @@ WORKITEM_EVENT_LIFETIME_S = 7 * 86_400.0
 WORKITEM_EVENT_INTERVAL_S = 5.0
 # How long nothing of a study has to come before others are told that it is there; modalities pause between series.
 AVAILABILITY_QUIET_S = 30.0
+# Notices of procedure steps that wait for one remote and are looked at for earlier ones of the same step.
+MAX_STEP_NOTICES_COMPARED = 500
+# How long a notice waits for the one before it to be told, before it looks again.
+STEP_NOTICE_TURN_S = 1.0
 
 # --- Storage commitment (PS3.4 Annex J) ------------------------------------------------------------------------
 # Instances of one transaction: a 10,000-slice study in one request; dcm4chee takes any number.

@@ -150,6 +150,9 @@ class ObjectStore:
         async for chunk in read_ahead(read, offset, length):
             yield chunk
 
+    async def open_files(self, keys: Sequence[str]) -> None:
+        """Return None: objects are no files."""
+
     async def delete(self, key: str) -> None:
         """Remove the blob; a key that is not there is no error."""
         require_blob_key(key)

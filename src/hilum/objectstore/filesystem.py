@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from typing import Final, ParamSpec, TypeVar
 
 from hilum.archive.keys import require_blob_key
 from hilum.kernel.errors import Conflict, NotFound, Unavailable
-from hilum.kernel.limits import MIB
+from hilum.kernel.limits import MAX_OPEN_BLOBS, MIB
+from hilum.objectstore.open_files import OpenBlob, is_in_memory, prefetch
 from hilum.objectstore.ranges import read_ahead, require_length
 
 P = ParamSpec("P")
@@ -43,6 +45,8 @@ class FilesystemStore:
         self._directories: set[str] = set()
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="blob-writer")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="blob-reader")
+        self._open_count = 0
+        self._is_in_memory: bool | None = None
 
     def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> asyncio.Future[None]:
         """Begin to keep the concatenated parts under a new key; durable once the future has its result.
@@ -84,6 +88,44 @@ class FilesystemStore:
 
         async for chunk in read_ahead(read, offset, length):
             yield chunk
+
+    async def open_files(self, keys: Sequence[str]) -> list[OpenBlob] | None:
+        """Return the blobs as open files, which the caller closes; opened in one thread hop.
+
+        None when too many are open already, and on systems that cannot tell what is in memory: read them then.
+
+        Raises:
+            NotFound: one of them is not there; none is left open.
+            Unavailable: the disk fails.
+        """
+        if sys.platform != "linux" or self._open_count + len(keys) > MAX_OPEN_BLOBS:
+            return None
+        self._open_count += len(keys)
+        loop = asyncio.get_running_loop()
+        opening = loop.run_in_executor(self._readers, self._open_files, [require_blob_key(key) for key in keys])
+        try:
+            opened = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(lambda done: self._close_unwanted(done, len(keys)))
+            raise
+        except BaseException:
+            self._open_count -= len(keys)
+            raise
+        in_memory = bool(self._is_in_memory)
+        return [
+            OpenBlob(descriptor, size, is_in_memory=in_memory, readers=self._readers, on_close=self._note_closed)
+            for descriptor, size in opened
+        ]
+
+    def _note_closed(self) -> None:
+        self._open_count -= 1
+
+    def _close_unwanted(self, opening: asyncio.Future[list[tuple[int, int]]], count: int) -> None:
+        """Close what was opened for somebody who is gone."""
+        self._open_count -= count
+        if not opening.cancelled() and opening.exception() is None:
+            for descriptor, _ in opening.result():
+                os.close(descriptor)
 
     async def delete(self, key: str) -> None:
         """Remove the blob and what an interrupted `put` left of it; a key that is not there is no error."""
@@ -182,6 +224,23 @@ class FilesystemStore:
                 return [_read_range(descriptor, offset, length) for offset, length in ranges]
             finally:
                 os.close(descriptor)
+
+    def _open_files(self, keys: Sequence[str]) -> list[tuple[int, int]]:
+        opened: list[tuple[int, int]] = []
+        try:
+            with _translated():
+                for key in keys:
+                    descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+                    opened.append((descriptor, 0))
+                    opened[-1] = (descriptor, os.fstat(descriptor).st_size)
+                    prefetch(*opened[-1])
+                if self._is_in_memory is None:
+                    self._is_in_memory = is_in_memory(self._root)
+        except BaseException:
+            for descriptor, _ in opened:
+                os.close(descriptor)
+            raise
+        return opened
 
     def _size(self, key: str) -> int:
         with _translated():

@@ -6,8 +6,10 @@ import asyncio
 from array import array
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from typing import Final
 
+from hilum.archive.blob_files import FilePiece
 from hilum.archive.model import SeriesMetadata, StoredInstance
 from hilum.archive.ports import BlobStore, InstanceIndex
 from hilum.archive.query import InstanceSelection
@@ -26,6 +28,7 @@ from hilum.kernel.limits import (
     RETRIEVE_READ_AHEAD_BYTES,
 )
 from hilum.services.metadata import MetadataMaker
+from hilum.services.open_files import file_pieces, open_file, opened_in_turn
 from hilum.services.outgoing import in_even_pieces
 
 # Codes of the module `array` by VR, for values that are sequences of numbers (PS3.5 §7.3).
@@ -113,6 +116,33 @@ class RetrieveService:
         """Yield a range of the instance's Part 10 file, flat in memory."""
         rest = instance.blob.size_bytes - offset
         return self._blobs.stream(instance.blob.key, offset, rest if length is None else min(length, rest))
+
+    async def pieces(
+        self, instance: StoredInstance, offset: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes | FilePiece, None]:
+        """Yield a range of the instance's Part 10 file as pieces of the open file, or as bytes where there is none."""
+        rest = instance.blob.size_bytes - offset
+        length = rest if length is None else min(length, rest)
+        async with open_file(self._blobs, instance) as file:
+            pieces = file_pieces(file, offset, length) if file is not None else self.stream(instance, offset, length)
+            async for piece in pieces:
+                yield piece
+
+    async def part10_pieces(
+        self, instances: Sequence[StoredInstance]
+    ) -> AsyncGenerator[tuple[StoredInstance, AsyncIterator[bytes | FilePiece]], None]:
+        """Yield each instance with the content of its file, unchanged, as `pieces` does; files are opened ahead.
+
+        What is yielded for one instance is of no use once the next is asked for.
+        """
+        async with aclosing(opened_in_turn(self._blobs, instances)) as batches:
+            async for some, files in batches:
+                if files is None:
+                    async for instance, content in self.part10(some):
+                        yield instance, content
+                    continue
+                for instance, file in zip(some, files, strict=True):
+                    yield instance, file_pieces(file, 0, instance.blob.size_bytes)
 
     async def part10(
         self, instances: Sequence[StoredInstance]

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from hilum.dicomweb.answers import Part, document, entity_tag, is_unchanged, multipart, once, ranged
 from hilum.dicomweb.frames import parse_frame_list
 from hilum.dicomweb.negotiation import DICOM_XML
+from hilum.dicomweb.pieces import PiecesResponse
 from hilum.kernel.errors import InvalidInput, LimitExceeded
 from hilum.kernel.limits import MAX_FRAMES_PER_REQUEST
 from hilum.multipart import PartBegin, PartData, RelatedReader, parse_content_type
@@ -28,8 +29,8 @@ async def stream(offset: int, length: int) -> AsyncIterator[bytes]:
 
 
 async def body_of(response: Response) -> bytes:
-    if isinstance(response, StreamingResponse):
-        return b"".join([chunk async for chunk in response.body_iterator if isinstance(chunk, bytes)])
+    if isinstance(response, PiecesResponse):
+        return b"".join([piece async for piece in response.pieces if isinstance(piece, bytes)])
     return bytes(response.body)
 
 

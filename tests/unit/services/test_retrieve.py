@@ -25,10 +25,11 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from hilum.archive.blob_files import FilePiece
 from hilum.archive.model import BlobRef, StoredInstance
 from hilum.archive.query import InstanceSelection
-from hilum.kernel.errors import LimitExceeded, LocalProtocolError, NotFound
-from hilum.kernel.limits import BLOB_CHUNK_BYTES, RETRIEVE_READ_AHEAD_BYTES
+from hilum.kernel.errors import CorruptData, LimitExceeded, LocalProtocolError, NotFound
+from hilum.kernel.limits import BLOB_CHUNK_BYTES, MAX_OPEN_BLOBS, RETRIEVE_READ_AHEAD_BYTES
 from hilum.services.retrieve import RetrieveService
 from support.instances import ct_slice, data_set_bytes, part10
 from support.store_house import House
@@ -114,6 +115,75 @@ async def test_reading_ahead_is_bounded_and_ends_with_the_reader(house: House, r
     await anext(reading)
     await reading.aclose()
     assert 1 < len(read) <= RETRIEVE_READ_AHEAD_BYTES // instances[0].blob.size_bytes + 1
+
+
+def _read(piece: bytes | FilePiece) -> bytes:
+    return piece if isinstance(piece, bytes) else os.pread(piece.descriptor, piece.length, piece.offset)
+
+
+class TestOpenFiles:
+    """The same bytes, as ranges of open files for the system to send."""
+
+    @pytest.fixture
+    async def instances(self, house: House, retrieve: RetrieveService) -> list[StoredInstance]:
+        study = generate_uid()
+        for number, side in enumerate([1800, *[64] * 20]):
+            await house.store(ct_slice(study=study, number=number, side=side))
+        return await retrieve.instances(1, study)
+
+    @pytest.mark.parametrize("most", [0, 12, MAX_OPEN_BLOBS])
+    async def test_a_study_is_given_back_byte_for_byte_while_descriptors_last(
+        self,
+        house: House,
+        retrieve: RetrieveService,
+        instances: list[StoredInstance],
+        monkeypatch: pytest.MonkeyPatch,
+        most: int,
+    ) -> None:
+        monkeypatch.setattr("hilum.objectstore.filesystem.MAX_OPEN_BLOBS", most)
+        kinds = set()
+        async for instance, content in retrieve.part10_pieces(instances):
+            pieces = [(type(piece), _read(piece)) async for piece in content]
+            assert b"".join(piece for _, piece in pieces) == await house.blobs.read(instance.blob.key)
+            kinds |= {kind for kind, _ in pieces}
+        assert (FilePiece in kinds, bytes in kinds) == (most > 0, most < MAX_OPEN_BLOBS)
+        assert house.blobs._open_count == 0
+
+    async def test_a_range_is_given(
+        self, house: House, retrieve: RetrieveService, instances: list[StoredInstance]
+    ) -> None:
+        large = max(instances, key=lambda instance: instance.blob.size_bytes)
+        content = await house.blobs.read(large.blob.key)
+        for offset, length in ((0, None), (1000, 5_000_000), (len(content) - 10, 100)):
+            given = b"".join([_read(piece) async for piece in retrieve.pieces(large, offset, length)])
+            assert given == content[offset : None if length is None else offset + length]
+        assert house.blobs._open_count == 0
+
+    async def test_whoever_leaves_early_leaves_nothing_open(
+        self, house: House, retrieve: RetrieveService, instances: list[StoredInstance]
+    ) -> None:
+        for count in (1, 9):
+            giving = retrieve.part10_pieces(instances)
+            for _ in range(count):
+                await anext(giving)
+            await giving.aclose()
+            assert house.blobs._open_count == 0
+
+    async def test_what_is_gone_or_too_short_is_an_error_and_leaves_nothing_open(
+        self, house: House, retrieve: RetrieveService, instances: list[StoredInstance]
+    ) -> None:
+        short = instances[9]
+        (house.root / "blobs" / short.blob.key).write_bytes(b"short")
+        with pytest.raises(CorruptData):
+            async for _ in retrieve.part10_pieces(instances):
+                pass
+        with pytest.raises(CorruptData):
+            await anext(retrieve.pieces(short))
+        await house.blobs.delete(short.blob.key)
+        with pytest.raises(NotFound):
+            async for _ in retrieve.part10_pieces(instances):
+                pass
+        assert house.blobs._open_count == 0
 
 
 async def test_a_range_of_the_file_can_be_streamed(house: House, retrieve: RetrieveService) -> None:
