@@ -9,6 +9,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from hilum.archive.jobs import JobSelection, NewJob
 from hilum.archive.procedure_steps import PerformedStatus, PerformedStep
 from hilum.archive.query import Match
 from hilum.archive.worklist import StepStatus, WorklistItem, WorklistQuery, with_status
@@ -17,6 +18,7 @@ from hilum.dicom.dictionary import path_of, tag_of
 from hilum.index.embedded import EmbeddedPostgres
 from hilum.index.postgres import PostgresIndex
 from hilum.kernel.errors import Conflict
+from hilum.queue.jobs import PostgresJobs
 from support.database import attributes_of, new_tenant
 from support.worklist import NOW, worklist_item
 
@@ -162,6 +164,31 @@ class TestProcedureSteps:
         key = Match(path_of("ScheduledProcedureStepSequence.ScheduledProcedureStepStatus"), Single("STARTED"))
         (started,) = await found(index, tenant_id, WorklistQuery((key,), None))
         assert started.item_key == item.item_key
+
+    async def test_the_jobs_of_a_new_step_are_there_with_it_or_not_at_all(
+        self, index: PostgresIndex, tenant_id: int
+    ) -> None:
+        queue = PostgresJobs(index.connections)
+
+        def jobs(step: PerformedStep) -> list[NewJob]:
+            return [NewJob("test.step", {"step_key": step.step_key})]
+
+        async def kept() -> list[object]:
+            found = await queue.select(tenant_id, JobSelection(kind="test.step"), limit=10)
+            return [job.payload["step_key"] for job in found]
+
+        step = await index.procedure_steps.add(tenant_id, performed("1.1"), jobs)
+        assert await kept() == [step.step_key]
+        with pytest.raises(Conflict):
+            await index.procedure_steps.add(tenant_id, performed("1.1"), jobs)
+
+        def fails(_step: PerformedStep) -> list[NewJob]:
+            raise Conflict("no")
+
+        with pytest.raises(Conflict):
+            await index.procedure_steps.add(tenant_id, performed("1.2"), fails)
+        assert await index.procedure_steps.find(tenant_id, "1.2") is None
+        assert await kept() == [step.step_key]
 
     async def test_a_uid_is_there_once(self, index: PostgresIndex, tenant_id: int) -> None:
         await index.procedure_steps.add(tenant_id, performed("1.1"))

@@ -31,6 +31,7 @@ from hilum.queue.turns import PostgresTurns
 from hilum.scu.availability import RemoteAvailability
 from hilum.scu.commitment import RemoteCommitment
 from hilum.scu.sender import RemoteSender
+from hilum.scu.step_notices import RemoteStepNotices
 from hilum.services.availability import AvailabilityService
 from hilum.services.commitment import CommitmentService
 from hilum.services.forwarding import ForwardService
@@ -44,6 +45,7 @@ from hilum.services.render import RenderService
 from hilum.services.retrieve import RetrieveService
 from hilum.services.search import SearchService
 from hilum.services.settle import SettleService
+from hilum.services.step_notices import StepNoticeService
 from hilum.services.store import StoreResult, StoreService
 from hilum.services.transcode import TranscodeService
 from hilum.services.workitems import WorkitemService
@@ -67,6 +69,7 @@ class Archive:
     sender: InstanceSender
     worklist: WorklistService
     procedure_steps: ProcedureStepService
+    step_notices: StepNoticeService
     workitems: WorkitemService
     workitem_store: Workitems
     availability: AvailabilityService
@@ -143,6 +146,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             quiet_s=AVAILABILITY_QUIET_S,
             retrieve_ae_title=settings.dicom.ae_title,
         )
+        step_notices = StepNoticeService(remotes, jobs, RemoteStepNotices(dial, settings.dicom.ae_title))
         pulling = PullService(queue=jobs, index=index, remotes=remotes, archive=remote_archives)
 
         async def pull_prior(tenant_id: int, source: str, study_instance_uid: str) -> None:
@@ -171,7 +175,10 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             outgoing=outgoing,
             sender=RemoteSender(retrieve, dial, outgoing, PostgresTurns(index.connections, clock)),
             worklist=WorklistService(index.worklist, clock, when_scheduled=prefetch.when_scheduled),
-            procedure_steps=ProcedureStepService(index.procedure_steps, clock, availability.when_step_ended),
+            procedure_steps=ProcedureStepService(
+                index.procedure_steps, clock, availability.when_step_ended, step_notices.when_heard
+            ),
+            step_notices=step_notices,
             availability=availability,
             workitems=WorkitemService(index.workitems, remotes, clock),
             workitem_store=index.workitems,

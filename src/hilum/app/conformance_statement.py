@@ -21,6 +21,7 @@ from hilum.dicom.uids import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     INSTANCE_AVAILABILITY_NOTIFICATION,
+    MODALITY_PERFORMED_PROCEDURE_STEP_NOTIFICATION,
     MODALITY_WORKLIST_FIND,
     PATIENT_ROOT_FIND,
     PATIENT_ROOT_GET,
@@ -59,9 +60,13 @@ _SCU: Final[Mapping[str, Sequence[str]]] = {
     ),
     "`hilum commitment`, and answers to commitment requests (in the SCP role)": (STORAGE_COMMITMENT_PUSH_MODEL,),
     "notices that a study is available": (INSTANCE_AVAILABILITY_NOTIFICATION,),
+    "notices of procedure steps (in the SCP role)": (MODALITY_PERFORMED_PROCEDURE_STEP_NOTIFICATION,),
     "events of workitems to subscribers (in the SCP role)": (UNIFIED_PROCEDURE_STEP_EVENT,),
 }
 """What Hilum asks of others, and on what occasion; storage SOP classes come besides."""
+
+_TOLD: Final = frozenset({MODALITY_PERFORMED_PROCEDURE_STEP_NOTIFICATION})
+"""Of these Hilum is SCP, though it opens the association and nobody asks."""
 
 _STATUSES: Final[Mapping[DimseUse, tuple[StatusTable, tuple[StatusRow, ...]]]] = {
     DimseUse.STORE: (STORE_STATUSES, STORAGE),
@@ -141,7 +146,11 @@ def _services(services: Sequence[DimseService]) -> str:
     ]
     names = sop_class_names()
     scp = {uid for service in services for uid, _ in _served(service)}
-    rows += [f"| {names[uid]} | `{uid}` | yes | |" for uid in _asked() if uid not in scp]
+    rows += [
+        f"| {names[uid]} | `{uid}` | | yes |" if uid in _TOLD else f"| {names[uid]} | `{uid}` | yes | |"
+        for uid in _asked()
+        if uid not in scp
+    ]
     return (
         "| SOP class | UID | as SCU | as SCP |\n|---|---|---|---|\n"
         + "\n".join(rows)

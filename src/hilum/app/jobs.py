@@ -27,7 +27,7 @@ from hilum.observe.logs import get_logger
 from hilum.queue.connections import SETTINGS
 from hilum.queue.leases import PostgresLeases
 from hilum.queue.outbox import PostgresOutbox
-from hilum.services import availability, prefetch
+from hilum.services import availability, prefetch, step_notices
 from hilum.services.forward_sending import ForwardSender
 from hilum.services.forwarding import SEND, STABLE
 from hilum.services.pulling import PULL
@@ -66,6 +66,7 @@ def job_kinds(settings: Settings, archive: Archive) -> list[JobKind]:
         JobKind(STABLE, archive.forwarding.study_is_stable, for_ever),
         JobKind(availability.STUDY, archive.availability.study_is_there, for_ever),
         JobKind(availability.NOTIFY, archive.availability.tell, _FOR_DAYS),
+        JobKind(step_notices.NOTIFY, archive.step_notices.tell, _FOR_DAYS),
         JobKind(PULL, archive.pulling.run, _WHILE_WANTED),
         JobKind(prefetch.PLAN, archive.prefetch.plan, _BEFORE_THE_PATIENT),
         JobKind(prefetch.FIND, archive.prefetch.find, _BEFORE_THE_PATIENT),

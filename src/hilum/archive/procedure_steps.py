@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final, Protocol, TypeAlias
 
 from hilum.archive.jobs import NewJob
@@ -20,6 +20,25 @@ class PerformedStatus(StrEnum):
     IN_PROGRESS = "IN PROGRESS"
     COMPLETED = "COMPLETED"
     DISCONTINUED = "DISCONTINUED"
+
+
+class StepEvent(IntEnum):
+    """What happens to a performed step; the numbers are the Event Type IDs of PS3.4 Table F.9.2-1."""
+
+    BEGUN = 1
+    COMPLETED = 2
+    DISCONTINUED = 3
+    UPDATED = 4
+
+
+def event_of_change(step: PerformedStep) -> StepEvent:
+    """Return what a change of a step that was in progress has come to."""
+    match step.status:
+        case PerformedStatus.COMPLETED:
+            return StepEvent.COMPLETED
+        case PerformedStatus.DISCONTINUED:
+            return StepEvent.DISCONTINUED
+    return StepEvent.UPDATED
 
 
 _REFERENCES: Final = tag_of("ScheduledStepAttributesSequence")
@@ -105,7 +124,7 @@ def status_of_item(performed: Collection[PerformedStatus], present: StepStatus) 
 
 
 JobsOfStep: TypeAlias = Callable[[PerformedStep], Sequence[NewJob]]
-"""What is to be done about a step that has changed."""
+"""What is to be done about a step that is new or has changed."""
 
 
 class ProcedureSteps(Protocol):
@@ -114,8 +133,10 @@ class ProcedureSteps(Protocol):
     All raise Unavailable when the database does not answer.
     """
 
-    async def add(self, tenant_id: int, step: PerformedStep) -> PerformedStep:
+    async def add(self, tenant_id: int, step: PerformedStep, jobs: JobsOfStep | None = None) -> PerformedStep:
         """Keep a new step, link it to the items it names and let them follow; durable once it returns.
+
+        The jobs that `jobs` makes of it are enqueued with it.
 
         Raises:
             Conflict: there is a step of this SOP Instance UID.

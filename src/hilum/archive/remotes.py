@@ -18,11 +18,14 @@ class DimseUse(StrEnum):
     COMMITMENT = "commitment"
     WORKITEM = "workitem"
     AVAILABILITY = "availability"
+    STEP_NOTICE = "step-notice"
 
 
 ALL_USES: frozenset[DimseUse] = frozenset(DimseUse)
-ASKED_BY_DEFAULT: frozenset[DimseUse] = ALL_USES - {DimseUse.AVAILABILITY}
-"""What we may ask of a remote unless its entry says otherwise: it is told of availability only if somebody wants it."""
+NOTICES: frozenset[DimseUse] = frozenset({DimseUse.AVAILABILITY, DimseUse.STEP_NOTICE})
+"""What a remote is told of by itself, and so only if somebody wants it."""
+ASKED_BY_DEFAULT: frozenset[DimseUse] = ALL_USES - NOTICES
+"""What we may ask of a remote unless its entry says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ TransferSyntaxOption = Annotated[
 ]
 AskOption = Annotated[list[DimseUse] | None, Parameter(help="What it may ask of us; repeat. By default everything.")]
 AskedOption = Annotated[
-    list[DimseUse] | None, Parameter(help="What we may ask of it; repeat. By default everything but availability.")
+    list[DimseUse] | None,
+    Parameter(help="What we may ask of it; repeat. By default all but availability, step-notice."),
 ]
 SiteOption = Annotated[str | None, Parameter(help="Where it stands.")]
 DescriptionOption = Annotated[str | None, Parameter(help="What it is.")]
@@ -239,5 +240,5 @@ def _tls(remote: RemoteAe) -> str:
 
 def _uses(uses: frozenset[DimseUse]) -> str:
     if uses == ASKED_BY_DEFAULT:
-        return "everything but availability"
+        return "everything but notices"
     return "everything" if uses == ALL_USES else ", ".join(use for use in DimseUse if use in uses) or "nothing"

@@ -63,8 +63,8 @@ class PostgresProcedureSteps:
         self._writing = writing
         self._reading = reading
 
-    async def add(self, tenant_id: int, step: PerformedStep) -> PerformedStep:
-        """Keep a new step, link it to the items it names and let them follow.
+    async def add(self, tenant_id: int, step: PerformedStep, jobs: JobsOfStep | None = None) -> PerformedStep:
+        """Keep a new step, with the jobs it calls for, link it to the items it names and let them follow.
 
         Raises:
             Conflict: there is a step of this SOP Instance UID.
@@ -85,7 +85,10 @@ class PostgresProcedureSteps:
                 raise Conflict("there is a performed procedure step of this UID", code="duplicate-step") from error
             item_keys = await _link(connection, tenant_id, int(key), step)
             await _follow(connection, tenant_id, item_keys, step)
-        return replace(step, step_key=int(key), item_keys=tuple(item_keys))
+            kept = replace(step, step_key=int(key), item_keys=tuple(item_keys))
+            if jobs is not None:
+                await enqueue(connection, tenant_id, jobs(kept))
+        return kept
 
     async def find(self, tenant_id: int, sop_instance_uid: str) -> PerformedStep | None:
         """Return a step, or None."""

@@ -155,6 +155,7 @@ _NEEDED: dict[DimseUse, Permission] = {
     DimseUse.COMMITMENT: Permission.READ,
     DimseUse.WORKITEM: Permission.STORE,
     DimseUse.AVAILABILITY: Permission.STORE,
+    DimseUse.STEP_NOTICE: Permission.STORE,
 }
 """The permission a user needs for a service; none for what is not named."""
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from hilum.archive.jobs import NewJob
 from hilum.archive.model import DicomJson
-from hilum.archive.procedure_steps import JobsOfStep, PerformedStatus, PerformedStep, ProcedureSteps
+from hilum.archive.procedure_steps import (
+    JobsOfStep,
+    PerformedStatus,
+    PerformedStep,
+    ProcedureSteps,
+    StepEvent,
+    event_of_change,
+)
 from hilum.kernel.clock import Clock
 from hilum.kernel.errors import NotFound
 from hilum.kernel.ids import new_uid
 from hilum.policies.procedure_steps import Accepted, accept_change, accept_creation
+
+JobsOfEvent: TypeAlias = Callable[[PerformedStep, StepEvent], Sequence[NewJob]]
+"""What is to be done about something that has happened to a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +40,20 @@ class ProcedureStepService:
     Args:
         steps: where they are kept.
         when_ended: the jobs to be done once a step has come to its end; durable with that end.
+        when_heard: is asked before a report of a tenant is kept for the jobs of what it makes happen; durable with it.
     """
 
-    def __init__(self, steps: ProcedureSteps, clock: Clock, when_ended: JobsOfStep | None = None) -> None:
+    def __init__(
+        self,
+        steps: ProcedureSteps,
+        clock: Clock,
+        when_ended: JobsOfStep | None = None,
+        when_heard: Callable[[int], Awaitable[JobsOfEvent]] | None = None,
+    ) -> None:
         self._steps = steps
         self._clock = clock
         self._when_ended = when_ended
+        self._when_heard = when_heard
 
     async def begin(
         self,
@@ -65,6 +84,7 @@ class ProcedureStepService:
                 created_at=now,
                 changed_at=now,
             ),
+            await self._jobs(tenant_id, lambda step: StepEvent.BEGUN),
         )
         return StepReport(step, accepted.added, accepted.unchanged)
 
@@ -83,7 +103,7 @@ class ProcedureStepService:
             results.append(accepted)
             return replace(step, status=accepted.status, attributes=accepted.attributes, changed_at=now)
 
-        step = await self._steps.change(tenant_id, sop_instance_uid, work, self._jobs)
+        step = await self._steps.change(tenant_id, sop_instance_uid, work, await self._jobs(tenant_id, event_of_change))
         if step is None:
             raise _no_step()
         return StepReport(step, results[-1].added, results[-1].unchanged)
@@ -107,10 +127,15 @@ class ProcedureStepService:
         """Return the steps performed for a study, oldest first."""
         return await self._steps.of_study(tenant_id, study_instance_uid)
 
-    def _jobs(self, step: PerformedStep) -> Sequence[NewJob]:
-        if self._when_ended is None or step.status is PerformedStatus.IN_PROGRESS:
-            return ()
-        return self._when_ended(step)
+    async def _jobs(self, tenant_id: int, event_of: Callable[[PerformedStep], StepEvent]) -> JobsOfStep:
+        of_event = None if self._when_heard is None else await self._when_heard(tenant_id)
+
+        def jobs(step: PerformedStep) -> Sequence[NewJob]:
+            has_ended = step.status is not PerformedStatus.IN_PROGRESS
+            of_end = self._when_ended(step) if self._when_ended is not None and has_ended else ()
+            return [*of_end, *(of_event(step, event_of(step)) if of_event is not None else ())]
+
+        return jobs
 
 
 def _no_step() -> NotFound:

@@ -44,7 +44,7 @@ class MemorySteps:
         self.kept: dict[str, PerformedStep] = {}
         self.error = error
 
-    async def add(self, tenant_id: int, step: PerformedStep) -> PerformedStep:
+    async def add(self, tenant_id: int, step: PerformedStep, jobs: JobsOfStep | None = None) -> PerformedStep:
         if self.error is not None:
             raise self.error
         if step.sop_instance_uid in self.kept:

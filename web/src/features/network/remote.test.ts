@@ -8,7 +8,7 @@ test("what is kept comes back from the form as it was", () => {
     host: "10.1.0.7",
     usesTls: true,
     certificate: "AB:CD 12",
-    transferSyntaxes: "1.2.840.10008.1.2.1, 1.2.840.10008.1.2",
+    transferSyntaxes: ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"],
     site: "North",
   });
   expect(kept.certificate).toBe("abcd12");
@@ -30,7 +30,7 @@ test("a fingerprint counts with TLS alone", () => {
 
 test("uses are told in the fewest words", () => {
   expect(usesInWords(NEW_REMOTE.mayAsk)).toBe("everything");
-  expect(usesInWords(NEW_REMOTE.mayBeAsked)).toBe("all but availability");
+  expect(usesInWords(NEW_REMOTE.mayBeAsked)).toBe("all but availability, step notice");
   expect(usesInWords(["worklist", "echo"])).toBe("echo, worklist");
   expect(usesInWords([])).toBe("nothing");
 });

@@ -1,6 +1,6 @@
 /** Registered remotes, and how they stand in the form. */
 import { type Schemas, call } from "../../api/console";
-import { fromList, orNull, toList } from "../../ui/form";
+import { orNull } from "../../ui/form";
 
 export type Remote = Schemas["RemoteEntry"];
 export type Use = Schemas["DimseUse"];
@@ -15,6 +15,7 @@ export const USES: Record<Use, string> = {
   commitment: "Commitment",
   workitem: "Workitem",
   availability: "Availability",
+  "step-notice": "Step notice",
 };
 
 export const REMOTES = {
@@ -31,7 +32,7 @@ export interface RemoteForm {
   usesTls: boolean;
   certificate: string;
   characterSet: string;
-  transferSyntaxes: string;
+  transferSyntaxes: string[];
   mayAsk: Use[];
   mayBeAsked: Use[];
   site: string;
@@ -49,9 +50,9 @@ export const NEW_REMOTE: RemoteForm = {
   usesTls: false,
   certificate: "",
   characterSet: "",
-  transferSyntaxes: "",
+  transferSyntaxes: [],
   mayAsk: ALL,
-  mayBeAsked: ALL.filter((use) => use !== "availability"),
+  mayBeAsked: ALL.filter((use) => use !== "availability" && use !== "step-notice"),
   site: "",
   description: "",
   maxAssociations: "2",
@@ -66,7 +67,7 @@ export function toForm(remote: Remote): RemoteForm {
     usesTls: remote.uses_tls,
     certificate: remote.certificate ?? "",
     characterSet: remote.character_set ?? "",
-    transferSyntaxes: fromList(remote.transfer_syntaxes),
+    transferSyntaxes: remote.transfer_syntaxes,
     mayAsk: remote.may_ask,
     mayBeAsked: remote.may_be_asked,
     site: remote.site ?? "",
@@ -86,7 +87,7 @@ export function fromForm(form: RemoteForm): Remote {
     uses_tls: form.usesTls,
     certificate: form.usesTls ? orNull(form.certificate.replace(/[\s:]/g, "").toLowerCase()) : null,
     character_set: orNull(form.characterSet),
-    transfer_syntaxes: toList(form.transferSyntaxes),
+    transfer_syntaxes: form.transferSyntaxes,
     may_ask: form.mayAsk,
     may_be_asked: form.mayBeAsked,
     site: orNull(form.site),
