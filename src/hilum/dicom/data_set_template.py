@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from hilum.dicom.data_sets import ValueWriter, element_writer, write_data_set
@@ -15,6 +16,7 @@ _PLAIN_VRS: Final = frozenset({"AE", "AS", "CS", "DA", "DT", "TM", "UI", "UR"})
 _TEXT_VRS: Final = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
 _CHARACTER_SET: Final = "00080005"
 _READY_LENGTHS: Final = 64
+_KNOWN_HEADS: Final = 256
 
 
 class _Unusual(Exception):
@@ -75,13 +77,14 @@ class DataSetTemplate:
         # Sequences and deflated data sets go the long way.
         self._is_usual = "SQ" not in vrs.values() and not (syntax is not None and syntax.is_deflated)
         self._forms: list[_Form] = []
+        self._further: list[tuple[Encode, str]] = []
         if self._is_usual:
             # Most data sets are ASCII; the others are in the set that is wanted, as far as that goes, else in UTF-8.
             self._forms.append(self._form(encode_ascii, None))
             wanted = encoder_of(character_set) if character_set else None
             if wanted is not None and character_set is not None and wanted is not encode_ascii:
-                self._forms.append(self._form(wanted, character_set))
-            self._forms.append(self._form(encode_utf_8, UTF_8))
+                self._further.append((wanted, character_set))
+            self._further.append((encode_utf_8, UTF_8))
 
     def _form(self, encode: Encode, character_set: str | None) -> _Form:
         writer = element_writer(self._transfer_syntax_uid)
@@ -97,13 +100,17 @@ class DataSetTemplate:
             if tag == _CHARACTER_SET:
                 continue
             vr = self._vrs[tag]
-            head, pack_length, write_value, padding, _, _ = writer.head(tag, vr)
-            assert write_value is not None
-            heads = tuple(head + pack_length(2 * pairs) for pairs in range(_READY_LENGTHS))
             kinds = vr in _PLAIN_VRS, vr in _TEXT_VRS, vr == "PN"
-            slots.append(_Slot(constant, tag, vr, *kinds, write_value, padding, heads))
+            slots.append(_Slot(constant, tag, vr, *kinds, *_heads(self._transfer_syntax_uid, tag, vr)))
             constant = b""
         return _Form(slots, constant, encode)
+
+    def _all_forms(self) -> Iterator[_Form]:
+        """Yield the forms from the plainest on; all but that are made when a data set needs them."""
+        yield from self._forms
+        while self._further:
+            self._forms.append(self._form(*self._further.pop(0)))
+            yield self._forms[-1]
 
     def write(self, attributes: Mapping[str, Any]) -> bytes:
         """Return the bytes of a data set with the attributes of this template; others it may hold are left out.
@@ -112,7 +119,7 @@ class DataSetTemplate:
             InvalidInput: a value does not fit its VR, or is a reference to bulk data.
         """
         try:
-            for form in self._forms:
+            for form in self._all_forms():
                 try:
                     return _written(form, attributes)
                 except UnicodeEncodeError:
@@ -123,6 +130,14 @@ class DataSetTemplate:
         return write_data_set(
             {**chosen, **self._constants}, self._transfer_syntax_uid, character_set=self._character_set
         )
+
+
+@lru_cache(maxsize=_KNOWN_HEADS)
+def _heads(transfer_syntax_uid: str, tag: str, vr: str) -> tuple[ValueWriter, bytes, tuple[bytes, ...]]:
+    """Return the last three fields of a slot; queries ask for the same few attributes again and again."""
+    head, pack_length, write_value, padding, _, _ = element_writer(transfer_syntax_uid).head(tag, vr)
+    assert write_value is not None
+    return write_value, padding, tuple(head + pack_length(2 * pairs) for pairs in range(_READY_LENGTHS))
 
 
 def _written(form: _Form, attributes: Mapping[str, Any]) -> bytes:

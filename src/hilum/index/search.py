@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Up to this many rows come in one answer of the server; more come by a cursor, which takes a transaction.
 _ONE_FETCH: Final = 500
+# The first rows of a longer answer: what a person sees at once.
+_FIRST: Final = 50
 
 
 class Search:
@@ -58,20 +60,20 @@ class Search:
             return
         plan = SearchPlan(tenant_id, query)
         answer = plan.answer
-        at_once = query.limit if query.limit <= _ONE_FETCH else FIND_BATCH_RESULTS
+        at_once = query.limit if query.limit <= _ONE_FETCH else _FIRST
         async with self._pool.use(tenant_id) as connection:
             sql, parameters = plan.page(at_once)
             records = await connection.fetch(sql, *parameters)
             if len(records) == at_once < query.limit:
                 rest = _Rest(connection, plan.rest([record["key"] for record in records]))
                 async with connection.transaction(readonly=True):
-                    while len(records) == FIND_BATCH_RESULTS:
+                    while len(records) == at_once:
                         # The server works on the next ones while these are built, encoded and sent.
                         following = asyncio.ensure_future(rest.fetch())
                         try:
                             await asyncio.sleep(0)
                             yield [answer.build(record) for record in records]
-                            records = await following
+                            records, at_once = await following, FIND_BATCH_RESULTS
                         finally:
                             # Who closes the search wants neither the next ones nor their error.
                             following.cancel()

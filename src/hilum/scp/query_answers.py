@@ -49,8 +49,10 @@ class AnswerWriter:
         }
         template = partial(DataSetTemplate, constants=constants, character_set=character_set)
         self._template = template(vrs, transfer_syntax_uid=transfer_syntax_uid)
-        # For what is told in another zone than its own.
-        self._zoned = template({**vrs, TIMEZONE_OFFSET: "SH"}, transfer_syntax_uid=transfer_syntax_uid)
+        self._zoned = self._template
+        if self._offset is not None:
+            # For what is told in another zone than its own.
+            self._zoned = template({**vrs, TIMEZONE_OFFSET: "SH"}, transfer_syntax_uid=transfer_syntax_uid)
 
     def write(self, found: DicomJson) -> bytes:
         """Return one identifier.
