@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hilum.app.database import Database
 from hilum.app.settings import Settings
 from hilum.archive.model import Role
-from hilum.index.postgres import open_index
+from hilum.index.registry import open_registry
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.errors import InvalidInput
 from hilum.observe.logs import get_logger
@@ -47,8 +47,8 @@ def prepare_data_directory(settings: Settings) -> None:
 
 async def prepare_archive(settings: Settings, database: Database) -> FirstStart | None:
     """The tenant answers to our AE title and there is an administrator; tells of an account just made."""
-    async with open_index(database.serving) as index:
-        accounts = index.accounts
+    async with open_registry(database.serving) as registry:
+        accounts = registry.accounts
         tenant = await accounts.default_tenant()
         await accounts.assign_ae_title(settings.dicom.ae_title, tenant.tenant_id)
         if await accounts.count_users():

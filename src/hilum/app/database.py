@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from hilum.app.settings import Settings
 from hilum.index.address import DatabaseAddress
 from hilum.index.embedded import EmbeddedPostgres
-from hilum.index.migrate import migrate
+from hilum.index.schema import bring_up_to_date
 from hilum.index.server_credentials import APP_ROLE
 from hilum.kernel.errors import Unavailable
 
@@ -36,7 +36,7 @@ class Database:
         try:
             if self._embedded is not None:
                 await asyncio.to_thread(self._embedded.start)
-                await migrate(self._embedded.owner_address())
+                await bring_up_to_date(self._embedded.owner_address(), APP_ROLE)
                 self._serving = self._embedded.app_address()
             else:
                 self._serving = await self._prepare_external()
@@ -74,7 +74,7 @@ class Database:
     async def _prepare_external(self) -> DatabaseAddress:
         owner = DatabaseAddress.from_dsn(self._settings.database.url)
         serving = self._settings.database.serving_url
-        await migrate(owner, unquote(urlsplit(serving).username or APP_ROLE))
+        await bring_up_to_date(owner, unquote(urlsplit(serving).username or APP_ROLE))
         return DatabaseAddress.from_dsn(serving)
 
     async def _close(self) -> None:

@@ -11,7 +11,7 @@ from hilum.app.settings import Settings
 from hilum.app.tls import tls_identity
 from hilum.archive.model import Tenant
 from hilum.archive.remotes import DimseUse, RemoteAe
-from hilum.index.postgres import open_index
+from hilum.index.registry import open_registry as open_index_registry
 from hilum.kernel.errors import InvalidInput, NotFound
 from hilum.scu.remote import Dial, Remote, check_ae_title, dialer
 from hilum.scu.verification import echo
@@ -43,8 +43,8 @@ async def open_registry(settings: Settings) -> AsyncIterator[tuple[RemoteService
         InvalidInput: the data folder cannot be used.
     """
     prepare_data_directory(settings)
-    async with Database(settings) as database, open_index(database.serving) as index:
-        yield RemoteService(index.remotes, index.notices), await index.accounts.default_tenant()
+    async with Database(settings) as database, open_index_registry(database.serving) as registry:
+        yield RemoteService(registry.remotes, registry.notices), await registry.accounts.default_tenant()
 
 
 async def resolve_remote(settings: Settings, text: str, use: DimseUse) -> Remote:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hilum.dicom.header import Header
+if TYPE_CHECKING:  # the reader of headers is large, and not for those who only name what was read
+    from hilum.dicom.header import Header
 
 DicomJson: TypeAlias = dict[str, Any]
 """One data set in the DICOM JSON model (PS3.18 §F.2): eight-digit tag to {"vr", "Value" | ...}."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hilum.archive.blob_files import BlobFile
 from hilum.archive.model import (
@@ -19,8 +19,10 @@ from hilum.archive.model import (
     StoredInstance,
     Tenant,
 )
-from hilum.archive.query import InstanceSelection, Query
 from hilum.archive.remotes import RemoteAe
+
+if TYPE_CHECKING:  # what queries match by is large, and not for those who only sign in
+    from hilum.archive.query import InstanceSelection, Query
 
 
 class InstanceIndex(Protocol):

@@ -21,7 +21,7 @@ from hilum.app.settings import Settings
 from hilum.archive.model import Role
 from hilum.archive.ports import Accounts, User
 from hilum.cli.options import ConfigOption, DataOption, settings_from
-from hilum.index.postgres import open_index
+from hilum.index.registry import open_registry
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.errors import InvalidInput, NotFound
 from hilum.services.identity import IdentityService
@@ -33,10 +33,10 @@ user_app = cyclopts.App(name="user", help="Accounts of people and programs.")
 @asynccontextmanager
 async def _identity(settings: Settings) -> AsyncIterator[tuple[Accounts, IdentityService]]:
     prepare_data_directory(settings)
-    async with Database(settings) as database, open_index(database.serving) as index:
-        identity = IdentityService(index.accounts, SystemClock())
+    async with Database(settings) as database, open_registry(database.serving) as registry:
+        identity = IdentityService(registry.accounts, SystemClock())
         try:
-            yield index.accounts, identity
+            yield registry.accounts, identity
         finally:
             identity.close()
 

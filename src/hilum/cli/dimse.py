@@ -1,4 +1,4 @@
-"""`hilum echo` and `hilum send`: Hilum as the one who calls."""
+"""`hilum send`: files and studies to others."""
 
 from __future__ import annotations
 
@@ -18,26 +18,12 @@ from hilum.archive.remotes import DimseUse, RemoteAe
 from hilum.archive.sending import SendState
 from hilum.cli.archive import opened
 from hilum.cli.options import ConfigOption, DataOption, progress_bar, settings_from
+from hilum.cli.verification import CallingOption
 from hilum.dicom.dicomdir import is_dicomdir
 from hilum.kernel.errors import HilumError, InvalidInput, NotFound
 from hilum.scu.instances import OutgoingInstance, read_outgoing
 from hilum.scu.remote import Remote, check_ae_title
 from hilum.scu.storage import send_instances
-from hilum.scu.verification import echo as verify
-
-CallingOption = Annotated[str | None, Parameter(name="--from", help="Our own AE title; by default dicom.ae_title.")]
-
-
-def echo(to: str, /, *, calling: CallingOption = None, data: DataOption = None, config: ConfigOption = None) -> None:
-    """Ask a registered AE title, or AE_TITLE@host:port, whether it is there (C-ECHO)."""
-    settings = settings_from(config, data=str(data) if data else None)
-
-    async def work() -> float:
-        remote = await resolve_remote(settings, to, DimseUse.ECHO)
-        return await verify(remote, calling_ae_title=calling or settings.dicom.ae_title)
-
-    seconds = run(work())
-    Console(highlight=False).print(f"{to} answered in {1000 * seconds:.0f} ms", markup=False)
 
 
 def send(

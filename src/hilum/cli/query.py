@@ -19,8 +19,8 @@ from hilum.app.remotes import resolve_remote
 from hilum.archive.model import DicomJson
 from hilum.archive.query import Level
 from hilum.archive.remotes import DimseUse
-from hilum.cli.dimse import CallingOption
 from hilum.cli.options import ConfigOption, DataOption, settings_from
+from hilum.cli.verification import CallingOption
 from hilum.dicom.dictionary import path_keywords, path_of
 from hilum.dicom.query_keys import identifier_of
 from hilum.kernel.errors import InvalidInput

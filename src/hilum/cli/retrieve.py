@@ -17,8 +17,8 @@ from hilum.app.retrieval import pull
 from hilum.archive.pulling import RetrieveProgress, Wanted, Way
 from hilum.archive.remotes import DimseUse
 from hilum.cli.archive import opened
-from hilum.cli.dimse import CallingOption
 from hilum.cli.options import ConfigOption, DataOption, progress_bar, settings_from
+from hilum.cli.verification import CallingOption
 from hilum.dicom.query_keys import identifier_of
 from hilum.kernel.errors import InvalidInput
 from hilum.scu.remote import check_ae_title

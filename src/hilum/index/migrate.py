@@ -9,13 +9,14 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hilum.index.address import DatabaseAddress
 from hilum.index.server_credentials import APP_ROLE
 from hilum.index.translate import database_errors
-from hilum.kernel.errors import InvalidInput
+from hilum.kernel.errors import InvalidInput, Unavailable
 
 _LOCK: Final = 0x48494C554D  # any number nobody else uses for an advisory lock: "HILUM"
 _ROLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -60,6 +61,8 @@ async def migrate(owner_address: DatabaseAddress, serving_role: str = APP_ROLE) 
                 for statement in _grants(serving_role):
                     await connection.execute(text(statement))
                 await connection.commit()
+        except SQLAlchemyError as error:
+            raise Unavailable("The database refused a statement.", code="database-error") from error
         finally:
             await engine.dispose()
 

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 import asyncpg
-import sqlalchemy.exc
 
 from hilum.kernel.errors import LimitExceeded, Unavailable
 
@@ -31,5 +30,3 @@ def database_errors() -> Iterator[None]:
         ) from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
         raise Unavailable("The database does not answer.", code="database-away") from error
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        raise Unavailable("The database refused a statement.", code="database-error") from error
