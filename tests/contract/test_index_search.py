@@ -238,3 +238,45 @@ def test_the_index_recovers_when_the_server_was_killed() -> None:
                 assert len(await index.find_instances(tenant_id, "1.2.1")) == 2
 
         asyncio.run(work())
+
+
+async def test_the_studies_of_a_modality_come_in_the_order_asked_for(index: PostgresIndex, tenant_id: int) -> None:
+    dates = {"1.2.1": "20200101", "1.2.2": "", "1.2.3": "20220101", "1.2.4": "20210101", "1.2.5": "20230101"}
+    drafts = [
+        draft(uid, f"{uid}.1", f"{uid}.1.1", StudyDate=date, Modality="CT" if uid != "1.2.5" else "MR")
+        for uid, date in dates.items()
+    ]
+    await index.ingest(tenant_id, drafts, DuplicatePolicy.REPLACE)
+    for keyword in ("ModalitiesInStudy", "Modality"):
+        query = Query(Level.STUDY, (match(keyword, "CT"),))
+        found = await answers(index, tenant_id, query)
+        assert values(found, "StudyInstanceUID") == ["1.2.3", "1.2.4", "1.2.1", "1.2.2"]
+        oldest = await answers(index, tenant_id, replace(query, sort=(SortKey(tag_of("StudyDate")),), offset=1))
+        assert values(oldest, "StudyInstanceUID") == ["1.2.1", "1.2.4", "1.2.3"]
+        dated = replace(query, matches=(*query.matches, match("StudyDate", "20200601-20211231")))
+        assert values(await answers(index, tenant_id, dated), "StudyInstanceUID") == ["1.2.4"]
+        assert await index.count(tenant_id, dated) == 1
+
+
+async def test_queries_of_one_form_find_what_each_asks_for(index: PostgresIndex, tenant_id: int) -> None:
+    uids = [f"1.2.{n}" for n in range(40)]
+    drafts = [
+        draft(uid, f"{uid}.1", f"{uid}.1.1", AccessionNumber=f"A{n}", StudyDate=f"202001{1 + n % 28:02}")
+        for n, uid in enumerate(uids)
+    ]
+    await index.ingest(tenant_id, drafts, DuplicatePolicy.REPLACE)
+
+    async def found(**keys: str) -> list[str]:
+        query = Query(Level.STUDY, tuple(match(keyword, text) for keyword, text in keys.items()), limit=1000)
+        return sorted(values(await answers(index, tenant_id, query), "StudyInstanceUID"))
+
+    for n in (3, 5):
+        assert await found(AccessionNumber=f" A{n} ") == [uids[n]]
+        assert await found(AccessionNumber=f"A{n}", StudyDate=f"202001{n:02}") == []
+        assert await found(AccessionNumber=f"A{n}", StudyDate=f"-202001{n + 1:02}") == [uids[n]]
+        assert await found(StudyDate=f"202001{n + 1:02}-202001{n + 2:02}") == sorted(
+            uids[k] for k in range(40) if k % 28 in (n, n + 1)
+        )
+    # As few and as many values as may come.
+    for count in (1, 2, 15, 17, 40):
+        assert await found(StudyInstanceUID="\\".join(uids[:count])) == sorted(uids[:count])

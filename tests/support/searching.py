@@ -160,12 +160,35 @@ def moments(draw: st.DrawFn) -> MomentMatch:
     return MomentMatch(tag_of(date), tag_of(time), dates, times, draw(st.sampled_from(OFFSETS)))
 
 
+@st.composite
+def modality_keys(draw: st.DrawFn) -> list[Match]:
+    """A modality of the study or of a series, most often with the date of the study."""
+    asked = [(draw(st.sampled_from(["ModalitiesInStudy", "Modality"])), draw(st.sampled_from(["CT", "MR", "C*"])))]
+    if draw(st.integers(0, 3)):
+        asked.append(("StudyDate", draw(st.sampled_from(["20200101", "20200101-20200131", "20200115-", "-20200131"]))))
+    return [Match((tag_of(key),), parse_condition(vr_of(tag_of(key)), text)) for key, text in asked]
+
+
 QUERIES = st.builds(
     lambda level, keys, pairs: Query(level, tuple(k for k in keys if k is not None), limit=1000, moments=tuple(pairs)),
     st.sampled_from(list(Level)),
-    st.lists(matches(), min_size=1, max_size=3),
+    st.one_of(
+        st.lists(matches(), min_size=1, max_size=3),
+        modality_keys(),
+        st.builds(lambda keys, more: [*keys, more], modality_keys(), matches()),
+    ),
     st.one_of(st.just([]), st.lists(moments(), min_size=1, max_size=2)),
 )
+
+
+def described_by_oracle(archive: list[dict[str, Any]]) -> dict[str, tuple[list[str], int, int]]:
+    """Return the modalities, and the numbers of series and instances, of each study."""
+    described = {}
+    for study in {instance["StudyInstanceUID"] for instance in archive}:
+        of_it = [instance for instance in archive if instance["StudyInstanceUID"] == study]
+        modalities = sorted({instance["Modality"] for instance in of_it} - {""})
+        described[study] = modalities, len({instance["SeriesInstanceUID"] for instance in of_it}), len(of_it)
+    return described
 
 
 def found_by_oracle(archive: list[dict[str, Any]], query: Query) -> set[str]:

@@ -14,6 +14,7 @@ from hilum.dicom.matching import AnyOf, Condition, Fuzzy, Range, Single, UidList
 from hilum.dicom.names import name_pattern_forms
 from hilum.dicom.temporal import temporal_interval
 from hilum.index import tags
+from hilum.index.search_places import is_place
 from hilum.index.search_terms import (
     Clause,
     as_number,
@@ -40,7 +41,7 @@ TEXT_COLUMNS: Final = {
     tags.SOP_INSTANCE_UID: "sop_instance_uid",
     tags.SOP_CLASS_UID: "sop_class_uid",
 }
-_DATE_COLUMNS: Final = {
+DATE_COLUMNS: Final = {
     tags.PATIENT_BIRTH_DATE: "patient_birth_date",
     tags.STUDY_DATE: "study_date",
     tags.PERFORMED_PROCEDURE_STEP_START_DATE: "performed_procedure_step_start_date",
@@ -50,7 +51,7 @@ _INTEGER_COLUMNS: Final = {
     tags.SERIES_NUMBER: "series_number",
     tags.INSTANCE_NUMBER: "instance_number",
 }
-TYPED_COLUMNS: Final = TEXT_COLUMNS | _DATE_COLUMNS | _TIME_COLUMNS | _INTEGER_COLUMNS
+TYPED_COLUMNS: Final = TEXT_COLUMNS | DATE_COLUMNS | _TIME_COLUMNS | _INTEGER_COLUMNS
 _NAME_SEARCH_COLUMNS: Final = {
     tags.PATIENT_NAME: "name_search",
     tags.REFERRING_PHYSICIAN_NAME: "referring_physician_name_search",
@@ -121,7 +122,7 @@ def row_clause(row: FromClause, matches: Sequence[Match]) -> Clause:
 def moment_clause(row: FromClause, moment: MomentMatch) -> Clause:
     """Return the condition that one row satisfies a combined date and time range, as `matches_combined` has it."""
     clauses = [moment_terms_clause(row.c.terms, moment)]
-    column = _DATE_COLUMNS.get(moment.date_tag)
+    column = DATE_COLUMNS.get(moment.date_tag)
     if column is not None:
         # What the column's index can find; a zone moves a moment to another day.
         margin = timedelta(days=0 if moment.offset_minutes is None else 2)
@@ -136,8 +137,8 @@ def moment_clause(row: FromClause, moment: MomentMatch) -> Clause:
 def _typed_clause(row: FromClause, tag: str, condition: Condition) -> Clause:
     if tag in TEXT_COLUMNS:
         return text_clause(row.c[TEXT_COLUMNS[tag]], condition)
-    if tag in _DATE_COLUMNS:
-        return _temporal_clause(row.c[_DATE_COLUMNS[tag]], "DA", condition, lambda m: bindparam(None, m.date(), Date))
+    if tag in DATE_COLUMNS:
+        return _temporal_clause(row.c[DATE_COLUMNS[tag]], "DA", condition, lambda m: bindparam(None, m.date(), Date))
     if tag in _TIME_COLUMNS:
         return _temporal_clause(row.c[_TIME_COLUMNS[tag]], "TM", condition, lambda m: bindparam(None, m.time(), Time))
     return _integer_clause(row.c[_INTEGER_COLUMNS[tag]], condition)
@@ -171,12 +172,16 @@ def _temporal_clause(
     if not isinstance(condition, Range):
         return false()
     clauses: list[Clause] = [column.is_not(None)]
-    if condition.low:
-        low = temporal_interval(vr, condition.low)
-        clauses.append(false() if low is None else column >= bound(low[0]))
-    if condition.high:
-        high = temporal_interval(vr, condition.high)
-        clauses.append(false() if high is None else column <= bound(high[1]))
+    for text, is_low in ((condition.low, True), (condition.high, False)):
+        if not text:
+            continue
+        end: ColumnElement[Any] | None
+        if is_place(text):
+            end = bindparam(None, text, column.type)
+        else:
+            interval = temporal_interval(vr, text)
+            end = None if interval is None else bound(interval[0 if is_low else 1])
+        clauses.append(false() if end is None else column >= end if is_low else column <= end)
     return and_(*clauses)
 
 

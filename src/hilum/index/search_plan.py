@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -12,17 +11,17 @@ from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from hilum.archive.query import Match, Query
-from hilum.dicom.matching import Condition, Single, UidList
+from hilum.dicom.matching import Condition, Range, Single, UidList
+from hilum.dicom.temporal import temporal_interval
 from hilum.index.search_answers import Answer
-from hilum.index.search_conditions import TEXT_COLUMNS, plain_text
+from hilum.index.search_conditions import DATE_COLUMNS, TEXT_COLUMNS, plain_text
+from hilum.index.search_places import PLACES
 from hilum.index.search_statement import LIMIT, OFFSET, SEEN, SearchStatement
 
 Statement: TypeAlias = tuple[str, list[Any]]
 """Text, and parameters in order, as asyncpg takes them."""
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
-# Stand for values while a statement is compiled. Nobody can ask for one of these.
-_PLACES: Final = tuple(f"p{secrets.token_hex(16)}" for _ in range(16))
 _FORMS: Final = 128
 
 
@@ -64,31 +63,43 @@ class SearchPlan:
         return self._filled(self._form.count, {})
 
     def _form_of(self, match: Match) -> Match:
-        """Return a matching key with places for its values, if the statement is the same for all values."""
-        condition = match.condition
-        if match.path[0] not in TEXT_COLUMNS or len(match.path) > 1:
+        """Return a matching key with places for its values, if the statement is the same for all of its kind."""
+        values = _plain_values(match)
+        first = len(self._values) - len((LIMIT, OFFSET))
+        if not values or first + len(values) > len(PLACES):
             return match
-        formed: Condition
-        if isinstance(condition, Single):
-            formed = Single(*self._placed((condition.value,)))
-        elif isinstance(condition, UidList):
-            formed = UidList(self._placed(condition.values))
-        else:
-            return match
-        return replace(match, condition=formed)
-
-    def _placed(self, texts: tuple[str, ...]) -> tuple[str, ...]:
-        first = len(self._values) - 2
-        if first + len(texts) > len(_PLACES):
-            return texts
-        places = _PLACES[first : first + len(texts)]
-        self._values.update(zip(places, map(plain_text, texts), strict=True))
-        return places
+        places = PLACES[first : first + len(values)]
+        self._values.update(zip(places, values, strict=True))
+        return replace(match, condition=_placed(match.condition, places))
 
     def _filled(self, statement: Statement, more: dict[str, Any]) -> Statement:
         sql, parameters = statement
         values = self._values | more
         return sql, [values.get(value, value) if isinstance(value, str) else value for value in parameters]
+
+
+def _plain_values(match: Match) -> list[Any]:
+    """Return the values a typed column is compared with, one for each text of the condition; [] if it is not so."""
+    tag, condition = match.path[0], match.condition
+    if len(match.path) > 1:
+        return []
+    if tag in TEXT_COLUMNS:
+        if isinstance(condition, Single):
+            return [plain_text(condition.value)]
+        if isinstance(condition, UidList):
+            return [plain_text(uid) for uid in condition.values]
+    if tag in DATE_COLUMNS and isinstance(condition, Single | Range):
+        texts = (condition.value,) if isinstance(condition, Single) else (condition.low, condition.high)
+        days = [temporal_interval("DA", text) for text in texts if text]
+        return [day[0].date() for day in days if day] if all(days) else []
+    return []
+
+
+def _placed(condition: Condition, places: tuple[str, ...]) -> Condition:
+    if isinstance(condition, Range):
+        ends = iter(places)
+        return Range(condition.low and next(ends), condition.high and next(ends))
+    return UidList(places) if isinstance(condition, UidList) else Single(*places)
 
 
 @dataclass(frozen=True)
