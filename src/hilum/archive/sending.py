@@ -100,6 +100,25 @@ class InstanceSender(Protocol):
         ...
 
 
+class InstanceSource(Protocol):
+    """Gives instances that are made of stored ones as they leave: they are nowhere else."""
+
+    def can(self, transfer_syntax_uid: str, target_transfer_syntax_uid: str) -> bool:
+        """Return whether instances of the one syntax can be had in the other."""
+        ...
+
+    async def data_set(
+        self, instance: StoredInstance, transfer_syntax_uid: str | None = None
+    ) -> bytes | AsyncGenerator[bytes, None]:
+        """Return the data set in that syntax, or in the instance's own, of even length. Who gets a generator closes it.
+
+        Raises:
+            Unsupported: it cannot be had in that syntax.
+            HilumError: what it is made of cannot be read.
+        """
+        ...
+
+
 class Transcoder(Protocol):
     """Makes another transfer syntax of a stored instance that is sent."""
 

@@ -149,6 +149,37 @@ def write_raw(elements: Sequence[RawElement], encoding: Encoding) -> bytes:
     return bytes(out)
 
 
+def items_of(element: RawElement) -> list[list[RawElement]]:
+    """Return the elements of each item of a sequence.
+
+    Raises:
+        CorruptData: it is damaged, or none.
+
+    Reference: PS3.5 §7.5
+    """
+    items, _, _ = _items(element._replace(vr="SQ"), 0)
+    return [_elements_between(element.data, item, 0) for item in items]
+
+
+def sequence_element(key: str, items: Sequence[Sequence[RawElement]], encoding: Encoding) -> RawElement:
+    """Return a sequence of these items; elements that stand in the encoding already are copied.
+
+    Reference: PS3.5 §7.5
+    """
+    content = bytearray()
+    for elements in items:
+        item = write_raw(elements, encoding)
+        content += encoding.item + _LENGTHS[encoding.is_little_endian].pack(len(item)) + item
+    return raw_element(key, "SQ", bytes(content), encoding)
+
+
+def raw_element(key: str, vr: str, value: bytes, encoding: Encoding) -> RawElement:
+    """Return an element of its own data; the value is of even length."""
+    head = element_head(key, vr, len(value), encoding)
+    end = len(head) + len(value)
+    return RawElement(key, vr, head + value, 0, len(head), end, end, False, encoding)
+
+
 def element_head(key: str, vr: str, length: int, encoding: Encoding) -> bytes:
     """Return tag, VR and length as they stand before a value.
 

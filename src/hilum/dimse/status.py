@@ -59,6 +59,11 @@ CANNOT_COUNT_MATCHES: Final = 0xA701
 CANNOT_PERFORM_SUBOPERATIONS: Final = 0xA702
 MOVE_DESTINATION_UNKNOWN: Final = 0xA801
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Final = 0xA900
+NO_FRAMES_FOUND: Final = 0xAA00
+CANNOT_CREATE_OBJECT: Final = 0xAA01
+CANNOT_EXTRACT_FRAMES: Final = 0xAA02
+NOT_TIME_BASED: Final = 0xAA03
+INVALID_FRAME_REQUEST: Final = 0xAA04
 COERCION_OF_DATA_ELEMENTS: Final = 0xB000
 SUBOPERATIONS_WITH_FAILURES: Final = 0xB000
 RESPONSE_LIMIT_REACHED: Final = 0xB001
@@ -146,11 +151,11 @@ RETRIEVE: Final[tuple[StatusRow, ...]] = (
     _row(CANNOT_PERFORM_SUBOPERATIONS, _F, "refused: out of resources, cannot perform sub-operations"),
     _row(MOVE_DESTINATION_UNKNOWN, _F, "refused: move destination unknown"),
     _row(0xA900, _F, "identifier does not match SOP class"),
-    _row(0xAA00, _F, "none of the requested frames was found in the SOP instance"),
-    _row(0xAA01, _F, "unable to create new object for this SOP class"),
-    _row(0xAA02, _F, "unable to extract frames"),
-    _row(0xAA03, _F, "time-based request received for an object that is not time-based"),
-    _row(0xAA04, _F, "invalid request"),
+    _row(NO_FRAMES_FOUND, _F, "none of the requested frames was found in the SOP instance"),
+    _row(CANNOT_CREATE_OBJECT, _F, "unable to create new object for this SOP class"),
+    _row(CANNOT_EXTRACT_FRAMES, _F, "unable to extract frames"),
+    _row(NOT_TIME_BASED, _F, "time-based request received for an object that is not time-based"),
+    _row(INVALID_FRAME_REQUEST, _F, "invalid request"),
     _row(0xC000, _F, "unable to process", 0xCFFF),
     _row(SUBOPERATIONS_WITH_FAILURES, _W, "sub-operations complete, one or more failures"),
     _row(PENDING, _P, "sub-operations are continuing"),

@@ -153,6 +153,8 @@ RETRIEVE_READ_AHEAD_BYTES = 4 * MIB
 # Instances one C-MOVE or C-GET may name: their counts in the responses have 16 bits (PS3.7 Table E.1-1). Orthanc
 # counts on from zero, DCMTK and dcm4che likewise.
 MAX_RETRIEVED_INSTANCES = 65_535
+# Numbers that choose frames in one identifier: a list in explicit VR holds 16,383, whole slides have 100,000 tiles.
+MAX_FRAME_LIST_VALUES = 131_072
 # Instances of a C-GET that are read, or converted, while another is under way. Each holds RETRIEVE_READ_AHEAD_BYTES at
 # most, or what it is converted to.
 INSTANCES_READ_AHEAD = 2

@@ -128,7 +128,7 @@ class Conversion:
         if pixels is None:
             if self._target_uid not in NATIVE_SYNTAXES:
                 raise Unsupported("What has no pixels cannot be encapsulated.", code="cannot-encode")
-            yield await self._workshop.run(partial(_header, data_set, {}, (), self._target_uid))
+            yield await self._workshop.run(partial(header_of, data_set, {}, (), self._target_uid))
             return
         if pixels.is_encapsulated != transfer_syntax(self._instance.transfer_syntax_uid).is_encapsulated:
             raise CorruptData("The pixel data are not encoded as the file says.", code="not-transcodable")
@@ -173,7 +173,7 @@ class Conversion:
         data_set = self._data_set
         target = encoding_of(self._target_uid)
         element = pixels.element
-        yield await self._workshop.run(partial(_header, data_set, {}, (), self._target_uid))
+        yield await self._workshop.run(partial(header_of, data_set, {}, (), self._target_uid))
         length = element.length + element.length % 2
         yield element_head(element.tag, element.vr, length, target)
         word_bytes = 1
@@ -191,7 +191,7 @@ class Conversion:
         """Yield header and native pixel data, each frame as it is decoded."""
         target = encoding_of(self._target_uid)
         count = pixels.frames.frame_count
-        joiner: _BitJoiner | None = None
+        joiner: BitJoiner | None = None
         written = word_bytes = 0
         async with aclosing(self._converted(pixels, transcoder, range(count))) as frames:
             async for frame in frames:
@@ -204,13 +204,13 @@ class Conversion:
                     loss = _stored_loss(frame, pixels)
                     changes = changed_attributes(attributes, description, stored_loss=loss)
                     yield await self._workshop.run(
-                        partial(_header, self._data_set, changes, ENCAPSULATION_ATTRIBUTES, self._target_uid)
+                        partial(header_of, self._data_set, changes, ENCAPSULATION_ATTRIBUTES, self._target_uid)
                     )
                     vr = "OW" if description.bits_allocated > 8 or target.is_implicit else "OB"
                     yield element_head("7FE00010", vr, length, target)
                     word_bytes = 1 if target.is_little_endian else pixel_word_bytes(vr, description.bits_allocated)
                     if description.native_frame_bits % 8:
-                        joiner = _BitJoiner(description.native_frame_bits)
+                        joiner = BitJoiner(description.native_frame_bits)
                 data = frame.data if joiner is None else joiner.add(frame.data)
                 written += len(data)
                 yield swapped_words(data, word_bytes)
@@ -240,7 +240,7 @@ class Conversion:
                 changes |= compressed({**attributes, **changes}, profile.method, ratio)
                 changes |= derived(attributes, sop_instance_uid_of(self._instance, self._target_uid, self._loss))
             yield await self._workshop.run(
-                partial(_header, self._data_set, changes, ENCAPSULATION_ATTRIBUTES, self._target_uid)
+                partial(header_of, self._data_set, changes, ENCAPSULATION_ATTRIBUTES, self._target_uid)
             )
             yield encapsulated_head(lengths)
             spool.seek(0)
@@ -299,7 +299,7 @@ class Conversion:
         return piece
 
 
-class _BitJoiner:
+class BitJoiner:
     """Joins frames of single bits, which follow one another without padding (PS3.5 §8.1.1)."""
 
     def __init__(self, frame_bits: int) -> None:
@@ -307,6 +307,7 @@ class _BitJoiner:
         self._carried = np.empty(0, np.uint8)
 
     def add(self, data: bytes) -> bytes:
+        """Return the whole bytes that are there with one more frame."""
         bits = np.unpackbits(np.frombuffer(data, np.uint8), count=self._frame_bits, bitorder="little")
         bits = np.concatenate((self._carried, bits))
         whole = len(bits) // 8 * 8
@@ -314,10 +315,11 @@ class _BitJoiner:
         return np.packbits(bits[:whole], bitorder="little").tobytes()
 
     def rest(self) -> bytes:
+        """Return the bits that make no whole byte, filled up with zeros."""
         return np.packbits(self._carried, bitorder="little").tobytes()
 
 
-def _header(data_set: StoredDataSet, changes: Attributes, removed: Sequence[str], target_uid: str) -> bytes:
+def header_of(data_set: StoredDataSet, changes: Attributes, removed: Sequence[str], target_uid: str) -> bytes:
     """Return what stands before the pixel data, changed and in the target's encoding."""
     target = encoding_of(target_uid)
     raw = data_set.raw

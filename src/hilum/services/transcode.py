@@ -25,7 +25,7 @@ from hilum.kernel.limits import (
 from hilum.pixels.encoders import Loss
 from hilum.pixels.transcode import Route, can_transcode, route_of
 from hilum.services.conversion import Conversion, Workshop, sop_instance_uid_of
-from hilum.services.stored_data_set import open_data_set
+from hilum.services.stored_data_set import StoredDataSet, open_data_set
 
 _DEFLATE_LEVEL: Final = 6
 
@@ -188,11 +188,28 @@ class TranscodeService:
                 await stack.enter_async_context(self._workshop.whole_instances.share(2 * instance.blob.size_bytes))
             data_set = await open_data_set(self._blobs, instance)
             pieces = Conversion(self._workshop, data_set, instance, transfer_syntax_uid, loss).pieces(route)
-            if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
-                pieces = self._deflated(pieces)
-            async with aclosing(pieces) as content:
+            async with aclosing(self.deflated(pieces, transfer_syntax_uid)) as content:
                 async for piece in content:
                     yield piece
+
+    def convert(
+        self, data_set: StoredDataSet, instance: StoredInstance, transfer_syntax_uid: str
+    ) -> AsyncGenerator[bytes, None]:
+        """Return the pieces of a data set that is open already, in another transfer syntax, without loss.
+
+        Raises:
+            Unsupported: there is no way. What comes later is as in `stream`.
+        """
+        route = route_of(instance.transfer_syntax_uid, transfer_syntax_uid)
+        pieces = Conversion(self._workshop, data_set, instance, transfer_syntax_uid, None).pieces(route)
+        return self.deflated(pieces, transfer_syntax_uid)
+
+    def deflated(self, pieces: AsyncGenerator[bytes, None], transfer_syntax_uid: str) -> AsyncGenerator[bytes, None]:
+        """Return the pieces as the transfer syntax has them: deflated if it is that one.
+
+        Reference: PS3.5 §A.5
+        """
+        return self._deflated(pieces) if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN else pieces
 
     async def frames(
         self,
