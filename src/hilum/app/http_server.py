@@ -77,6 +77,15 @@ class PatientlyBoundedProtocol(FileSendingProtocol):
             # The last one that is answered ends the connection.
             self.pipeline[0][0].keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        """Hand a piece on as it is; only what comes before the last piece was taken is put together, by copying."""
+        waiting: bytes | bytearray = self.cycle.body
+        if not waiting:
+            self.cycle.body, body = body, b""  # type: ignore[assignment]  # what is read of it has bytes as well
+        elif isinstance(waiting, bytes):
+            self.cycle.body = bytearray(waiting)  # tiny chunks come by the thousands
+        super().on_body(body)
+
     def on_response_complete(self) -> None:
         """Go on with the next request at hand before more are read: the queue would grow with every answer."""
         super().on_response_complete()

@@ -88,6 +88,41 @@ async def test_endless_head_is_refused(application: _Application, port: int) -> 
     writer.close()
 
 
+async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the body."""
+    pieces = [piece async for piece in Request(scope, receive).stream()]
+    assert all(type(piece) is bytes for piece in pieces)
+    await Response(b"".join(pieces))(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[1], [5_000], [200_000], [1] * 3_000, [200_000, 1, 70_000, 3, 3, 65_537]],
+    ids=lambda sizes: str(len(sizes)),
+)
+async def test_a_body_is_handed_on_as_it_was_sent_whatever_its_pieces(sizes: list[int]) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    server = HttpServer(_echo, trusted_proxies=[], drain_s=1.0)
+    await server.start([listening])
+    body = bytes(number % 251 for number in range(sum(sizes)))
+    reader, writer = await asyncio.open_connection("127.0.0.1", listening.getsockname()[1])
+    for _ in range(2):  # on one connection, where nothing of the first body may be left
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        start = 0
+        for size in sizes:
+            writer.write(b"%x\r\n%b\r\n" % (size, body[start : start + size]))
+            start += size
+        writer.write(b"0\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert await reader.readexactly(len(body)) == body
+    writer.close()
+    await writer.wait_closed()
+    await server.stop()
+    listening.close()
+
+
 class _Giving:
     """Answers with much, whole or in pieces, and knows when the client is gone."""
 
