@@ -26,7 +26,7 @@ from hilum.dicom.data_sets import write_data_set
 from hilum.dicom.dictionary import tag_of, vr_of
 from hilum.dicom.uids import APPLICATION_CONTEXT, EXPLICIT_VR_LITTLE_ENDIAN, IMPLEMENTATION_CLASS_UID, STUDY_ROOT_FIND
 from hilum.dimse.fragments import fragment_command, fragment_data_set
-from hilum.dimse.messages import CFindRequest
+from hilum.dimse.messages import CCancelRequest, CFindRequest
 from hilum.ul.codec import encode_p_data
 from hilum.ul.core import AssociationCore, Role
 from hilum.ul.pdu import PduType
@@ -66,7 +66,7 @@ def find(
 ) -> tuple[int, int, float, float]:
     """Return status and number of answers of one query, and the seconds to the first and the last.
 
-    After `enough` answers the connection is cut.
+    After `enough` answers the query is cancelled.
     """
     attributes = {tag_of(key): {"vr": vr_of(tag_of(key))} for key in keys}
     for key, value in {"QueryRetrieveLevel": "STUDY", **values}.items():
@@ -102,7 +102,8 @@ def find(
                 pending += 1
                 first = first or time.perf_counter() - begin
                 if pending == enough:
-                    return status, pending, first, first
+                    cancel = fragment_command(1, CCancelRequest(message_id_being_responded_to=1), 16000)
+                    connection.sendall(b"".join(part for fragment in cancel for part in encode_p_data(fragment)))
         last = time.perf_counter() - begin
         connection.sendall(b"\x05\0\0\0\0\x04\0\0\0\0")
         read_pdu(stream)

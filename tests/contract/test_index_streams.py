@@ -23,6 +23,8 @@ from support.finding import FindingPeer, close, find_archive
 STUDIES = 3 * FIND_BATCH_RESULTS + 7
 QUERY = Query(Level.STUDY, include=frozenset({(tag_of("StudyInstanceUID"),)}), has_defaults=False, limit=10_000)
 
+PROCESSES = "SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity WHERE application_name = 'hilum'"
+
 
 @pytest.fixture
 async def filled(index: PostgresIndex, tenant_id: int) -> None:
@@ -98,10 +100,13 @@ class TestStreams:
                 await owner.execute("LOCK TABLE study IN ACCESS EXCLUSIVE MODE")
                 await peer.begin(peer.identifier(LEVEL="STUDY", StudyInstanceUID=""))
                 await until(watcher, lambda found: "active" in found)
+                working = await watcher.fetchval(PROCESSES)
                 peer.cancel()
                 found = await peer.final()
                 assert (found.status, found.answers) == (0xFE00, [])
                 await at_rest(watcher)
+                # It is as good as before, and is used again.
+                assert await watcher.fetchval(PROCESSES) == working
             found = await peer.ask(LEVEL="STUDY", StudyInstanceUID="")
             assert (found.status, len(found.answers)) == (0x0000, STUDIES)
             await close(peer)

@@ -13,7 +13,7 @@ import asyncpg
 from hilum.index.address import DatabaseAddress
 from hilum.index.translate import database_errors
 from hilum.kernel.errors import Forbidden, HilumError, Unavailable
-from hilum.kernel.limits import DATABASE_ACQUIRE_TIMEOUT_S, DATABASE_CONNECT_TIMEOUT_S
+from hilum.kernel.limits import DATABASE_ACQUIRE_TIMEOUT_S, DATABASE_CANCEL_TIMEOUT_S, DATABASE_CONNECT_TIMEOUT_S
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -38,7 +38,8 @@ class TenantPool:
     A connection's tenant (the setting `hilum.tenant` that row-level security reads) is set when it differs from
     the last one, and idle connections of the same tenant are preferred, so the usual statement costs one round
     trip. Nothing is reset on return; instead a connection whose use ended with anything unexpected is dropped, and
-    none is handed out under a tenant it is not known to have.
+    none is handed out under a tenant it is not known to have. One whose user was cancelled is kept: peers cancel
+    searches as a matter of course, and a new connection takes as long as ten searches.
 
     Args:
         address: where to connect.
@@ -100,6 +101,9 @@ class TenantPool:
                     # so itself.
                     is_sound = True
                     raise
+                except asyncio.CancelledError:
+                    is_sound = await _has_stopped(slot.connection)
+                    raise
                 finally:
                     self._take_back(slot, is_sound=is_sound)
             finally:
@@ -155,3 +159,13 @@ class TenantPool:
         )
         self._count += 1
         return connection
+
+
+async def _has_stopped(connection: Connection) -> bool:
+    """Return whether the server has ended the statement that was cancelled, which the driver has it do."""
+    try:
+        # Its turn comes when that is over; the driver knows then whether a transaction was left open.
+        await connection.execute("SELECT", timeout=DATABASE_CANCEL_TIMEOUT_S)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        return False
+    return True

@@ -314,6 +314,8 @@ DATABASE_READ_CONNECTIONS = 6
 # How long a caller waits for a free connection, and for a new one, before the database counts as away.
 DATABASE_ACQUIRE_TIMEOUT_S = 15.0
 DATABASE_CONNECT_TIMEOUT_S = 10.0
+# How long a statement that was cancelled may go on before its connection is dropped.
+DATABASE_CANCEL_TIMEOUT_S = 2.0
 # One search statement. Orthanc none; dcm4che none. A hostile query costs this much of one core at most.
 SEARCH_TIMEOUT_S = 20.0
 # One write statement; waiting for another worker's row included.
