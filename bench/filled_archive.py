@@ -1,4 +1,8 @@
-"""Archives of any number of studies, whose rows are made inside the server: two series of two instances each."""
+"""Archives of any number of studies, whose rows are made inside the server: two series of two instances each.
+
+Each day has 250 studies: a small archive is a young one. So a day, or a month and a modality, finds about as many
+in archives of all sizes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from hilum.index.embedded import EmbeddedPostgres
 from hilum.index.migrate import migrate
 
 FAMILIES = ("doe", "smith", "meyer", "garcia", "tanaka", "ivanov", "nguyen", "rossi", "okafor", "larsen")
+
+STUDIES_PER_DAY = 250
 
 # Half as many patients as studies; XA is rare, the other modalities are a quarter each.
 _FILL = """
@@ -42,7 +48,8 @@ SELECT {tenant}, patient_key, uid, day, hour, accession, 'S' || k, description, 
         '00200010', jsonb_build_object('vr', 'SH', 'Value', jsonb_build_array('S' || k))),
     '{{}}'
 FROM (SELECT patient_key, k, '1.2.' || {tenant} || '.' || patient_id || '.' || k AS uid,
-    date '2026-01-01' - abs(hashint8(patient_key * 2 + k) % 4000) AS day, time '08:00' + (k || ' h')::interval AS hour,
+    date '2026-01-01' - abs(hashint8(patient_key * 2 + k) % {days}) AS day,
+    time '08:00' + (k || ' h')::interval AS hour,
     'A' || patient_id || k AS accession, (ARRAY['Thorax','Kopf','Abdomen','Knie'])[1 + patient_key % 4] AS description
     FROM (SELECT patient_key, substr(patient_id, 2) AS patient_id FROM patient WHERE tenant_id = {tenant}) p,
         generate_series(0, 1) k) s;
@@ -64,11 +71,17 @@ VACUUM ANALYZE
 """
 
 
+def days(studies: int) -> int:
+    """Return over how many days before 2026 that many studies are spread."""
+    return max(1, studies // STUDIES_PER_DAY)
+
+
 async def fill(server: EmbeddedPostgres, tenant_id: int, studies: int) -> None:
     """Put so many studies into an empty tenant of a migrated server."""
     script = _FILL.format(
         tenant=tenant_id,
         studies=studies,
+        days=days(studies),
         families="{" + ",".join(FAMILIES) + "}",
         attributes=zlib.compress(b"{}").hex(),
     )

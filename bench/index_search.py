@@ -14,11 +14,12 @@ import shutil
 import sys
 import tempfile
 import time
+from datetime import date, timedelta
 from pathlib import Path
 
 import asyncpg
 
-from bench.filled_archive import FAMILIES, fill
+from bench.filled_archive import FAMILIES, days, fill
 from hilum.archive.query import Level, Match, Query
 from hilum.dicom.dictionary import path_of, vr_of
 from hilum.dicom.matching import parse_condition
@@ -42,6 +43,9 @@ def questions(tenant_id: int, studies: int) -> dict[str, list[tuple[Level, dict[
     """Return what is asked, each kind with values that vary."""
     rng = random.Random(7)
 
+    def day(number: int) -> str:
+        return f"{date(2026, 1, 1) - timedelta(number % days(studies)):%Y%m%d}"
+
     def one(make: object) -> list[tuple[Level, dict[str, str]]]:
         return [(Level.STUDY, make(rng.randint(1, studies // 2))) for _ in range(ROUNDS)]  # type: ignore[operator]
 
@@ -51,7 +55,7 @@ def questions(tenant_id: int, studies: int) -> dict[str, list[tuple[Level, dict[
         "name prefix, rare": one(lambda n: {"PatientName": f"{FAMILIES[n % 10]}{n % 4096:03x}*"}),
         "name prefix, common": one(lambda n: {"PatientName": f"{FAMILIES[n % 10]}*"}),
         "name anywhere": one(lambda n: {"PatientName": f"*{n % 65536:04x}*"}),
-        "date": one(lambda n: {"StudyDate": f"20{16 + n % 9}{1 + n % 12:02}{1 + n % 28:02}"}),
+        "date": one(lambda n: {"StudyDate": day(n)}),
         "date range": one(lambda n: {"StudyDate": f"20{16 + n % 9}0101-20{10 + n % 15}1231"}),
         "accession number": one(lambda n: {"AccessionNumber": f"A{n}0"}),
         "modality, common": one(lambda n: {"ModalitiesInStudy": "CT"}),

@@ -55,6 +55,7 @@ def questions(qido: Qido, studies: int) -> dict[str, list[Keys]]:
         return [tuple(study[tag]["Value"][0] for tag in tags) for study in some]
 
     dated = taken("00080020", "00080061")
+    names = [name["Alphabetic"] for (name,) in taken("00100010")]
     return {
         "patient ID": [{"PatientID": p} for (p,) in taken("00100020")],
         "accession number": [{"AccessionNumber": a} for (a,) in taken("00080050")],
@@ -62,8 +63,10 @@ def questions(qido: Qido, studies: int) -> dict[str, list[Keys]]:
         "modality": [{"ModalitiesInStudy": modality} for _, modality in dated],
         "modality and date": [{"ModalitiesInStudy": m, "StudyDate": d} for d, m in dated],
         "modality and month": [{"ModalitiesInStudy": m, "StudyDate": f"{d[:6]}01-{d}"} for d, m in dated],
-        "name": [{"PatientName": name["Alphabetic"]} for (name,) in taken("00100010")],
-        "beginning of a name": [{"PatientName": name["Alphabetic"][:7] + "*"} for (name,) in taken("00100010")],
+        "name": [{"PatientName": name} for name in names],
+        "beginning of a name": [
+            {"PatientName": name["Alphabetic"].split()[0][:-1] + "*"} for (name,) in taken("00100010")
+        ],
         "no key": [{} for _ in some],
     }
 
