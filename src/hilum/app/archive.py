@@ -12,6 +12,7 @@ from hilum.app.prefetch import DimsePriors
 from hilum.app.remotes import dial_with
 from hilum.app.retrieval import RegisteredArchives
 from hilum.app.settings import Settings
+from hilum.app.tenancy import own_tenant
 from hilum.archive.forwarding import ForwardStore
 from hilum.archive.jobs import JobQueue
 from hilum.archive.model import DuplicatePolicy, Tenant
@@ -190,7 +191,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             remote_archives=remote_archives,
             pulling=pulling,
             prefetch=prefetch,
-            tenant=await index.accounts.default_tenant(),
+            tenant=await own_tenant(settings, index.accounts),
         )
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from hilum.app.bootstrap import prepare_data_directory
 from hilum.app.database import Database
 from hilum.app.settings import Settings
+from hilum.app.tenancy import own_tenant
 from hilum.archive.model import Tenant
 from hilum.index.postgres import open_index
 from hilum.kernel.clock import SystemClock
@@ -32,4 +33,4 @@ async def open_forwarding(settings: Settings) -> AsyncIterator[tuple[ForwardServ
             remotes=RemoteService(index.remotes, index.notices),
             clock=SystemClock(),
         )
-        yield service, await index.accounts.default_tenant()
+        yield service, await own_tenant(settings, index.accounts)

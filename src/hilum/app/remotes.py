@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from hilum.app.bootstrap import prepare_data_directory
 from hilum.app.database import Database
 from hilum.app.settings import Settings
+from hilum.app.tenancy import own_tenant
 from hilum.app.tls import tls_identity
 from hilum.archive.model import Tenant
 from hilum.archive.remotes import DimseUse, RemoteAe
@@ -44,7 +45,8 @@ async def open_registry(settings: Settings) -> AsyncIterator[tuple[RemoteService
     """
     prepare_data_directory(settings)
     async with Database(settings) as database, open_index_registry(database.serving) as registry:
-        yield RemoteService(registry.remotes, registry.notices), await registry.accounts.default_tenant()
+        tenant = await own_tenant(settings, registry.accounts)
+        yield RemoteService(registry.remotes, registry.notices), tenant
 
 
 async def resolve_remote(settings: Settings, text: str, use: DimseUse) -> Remote:

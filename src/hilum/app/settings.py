@@ -246,6 +246,13 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     """All of Hilum's settings."""
 
     data: Annotated[str, Meta(description="Data folder: database, blobs, staging.")] = "data"
+    tenant: Annotated[
+        str,
+        Meta(
+            description="Tenant that verbs of the command line work for, and everybody where nobody signs in. Empty: "
+            "the first, which every installation has and which answers to `dicom.ae_title`."
+        ),
+    ] = ""
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=256)],
         Meta(description="Worker processes sharing the ports, the database and the storage."),

@@ -164,11 +164,32 @@ class Token:
     last_used_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class TenantSummary:
+    """A tenant as listed: the AE titles it answers to and how many accounts it has."""
+
+    tenant: Tenant
+    ae_titles: tuple[str, ...]
+    user_count: int
+
+
 class Accounts(Protocol):
     """Tenants, their AE titles, users, bearer tokens and sessions. Secrets come in as SHA-256 digests only."""
 
     async def default_tenant(self) -> Tenant:
         """Return the tenant that a fresh installation has."""
+        ...
+
+    async def find_tenant(self, name: str) -> Tenant | None:
+        """Return the tenant of that name, or None."""
+        ...
+
+    async def add_tenant(self, name: str) -> Tenant:
+        """Make a tenant. Raises Conflict when the name is taken."""
+        ...
+
+    async def list_tenants(self) -> list[TenantSummary]:
+        """Return all tenants, oldest first."""
         ...
 
     async def tenant_of_ae_title(self, called_ae_title: str) -> Tenant | None:

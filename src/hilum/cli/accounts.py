@@ -1,4 +1,4 @@
-"""`hilum token ...` and `hilum user ...`."""
+"""`hilum token ...`, `hilum user ...` and `hilum tenant ...`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hilum.app.bootstrap import ADMINISTRATOR, prepare_data_directory
 from hilum.app.database import Database
 from hilum.app.loop import run
 from hilum.app.settings import Settings
+from hilum.app.tenancy import own_tenant, tenant_named
 from hilum.archive.model import Role
 from hilum.archive.ports import Accounts, User
-from hilum.cli.options import ConfigOption, DataOption, settings_from
+from hilum.cli.options import ConfigOption, DataOption, TenantOption, settings_from
 from hilum.index.registry import open_registry
 from hilum.kernel.clock import SystemClock
-from hilum.kernel.errors import InvalidInput, NotFound
+from hilum.kernel.errors import Conflict, InvalidInput, NotFound
+from hilum.scu.remote import check_ae_title
 from hilum.services.identity import IdentityService
 
 token_app = cyclopts.App(name="token", help="Bearer tokens, by which programs sign in.")
 user_app = cyclopts.App(name="user", help="Accounts of people and programs.")
+tenant_app = cyclopts.App(name="tenant", help="Parties of which none sees anything of the others.")
 
 
 @asynccontextmanager
@@ -107,17 +111,18 @@ def create_user(
     /,
     *,
     role: Annotated[Role, Parameter(help="What the user may do.")] = Role.READER,
+    tenant: TenantOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Create an account. The password is read from standard input, or made and printed at a terminal."""
 
     async def work() -> str | None:
-        settings = settings_from(config, data=str(data) if data else None)
+        settings = settings_from(config, data=str(data) if data else None, tenant=tenant)
         password, is_made = _password()
         async with _identity(settings) as (accounts, identity):
-            tenant = await accounts.default_tenant()
-            await identity.create_user(name, password, frozenset({role}), tenant.tenant_id)
+            owner = await own_tenant(settings, accounts)
+            await identity.create_user(name, password, frozenset({role}), owner.tenant_id)
         return password if is_made else None
 
     _tell(run(work()))
@@ -136,6 +141,61 @@ def set_password(name: str = ADMINISTRATOR, /, *, data: DataOption = None, confi
         return password if is_made else None
 
     _tell(run(work()))
+
+
+@tenant_app.command(name="add")
+def add_tenant(
+    name: str,
+    /,
+    *,
+    ae_title: Annotated[
+        list[str] | None, Parameter(negative="", help="AE title by which callers mean this tenant; repeat.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make a tenant; what comes under its AE titles, and from its users, is its own from then on."""
+    titles = [check_ae_title(title) for title in ae_title or ()]
+    if not name.strip():
+        raise InvalidInput("a tenant has a name", code="usage")
+
+    async def work() -> None:
+        async with _identity(settings_from(config, data=str(data) if data else None)) as (accounts, _):
+            for title in titles:
+                if await accounts.tenant_of_ae_title(title) is not None:
+                    raise Conflict(f"another tenant answers to {title}", code="ae-title-taken")
+            tenant = await accounts.add_tenant(name)
+            for title in titles:
+                await accounts.assign_ae_title(title, tenant.tenant_id)
+
+    run(work())
+
+
+@tenant_app.command(name="answer")
+def answer(name: str, ae_title: str, /, *, data: DataOption = None, config: ConfigOption = None) -> None:
+    """Let a tenant answer to one more AE title; works at once."""
+    title = check_ae_title(ae_title)
+
+    async def work() -> None:
+        async with _identity(settings_from(config, data=str(data) if data else None)) as (accounts, _):
+            tenant = await tenant_named(name, accounts)
+            await accounts.assign_ae_title(title, tenant.tenant_id)
+
+    run(work())
+
+
+@tenant_app.command(name="list")
+def list_tenants(*, data: DataOption = None, config: ConfigOption = None) -> None:
+    """List the tenants with the AE titles they answer to."""
+
+    async def work() -> Table:
+        table = Table("name", "AE titles", "users")
+        async with _identity(settings_from(config, data=str(data) if data else None)) as (accounts, _):
+            for each in await accounts.list_tenants():
+                table.add_row(Text(each.tenant.name), ", ".join(each.ae_titles), str(each.user_count))
+        return table
+
+    Console().print(run(work()))
 
 
 def _password() -> tuple[str, bool]:

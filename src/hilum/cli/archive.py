@@ -20,7 +20,7 @@ from hilum.app.settings import Settings
 from hilum.app.sources import Source, Unreadable, find_sources
 from hilum.archive.model import IngestStatus, Origin, OriginKind
 from hilum.archive.query import Level, Query
-from hilum.cli.options import ConfigOption, DataOption, progress_bar, settings_from
+from hilum.cli.options import ConfigOption, DataOption, TenantOption, progress_bar, settings_from
 from hilum.kernel.errors import InvalidInput
 
 
@@ -42,6 +42,7 @@ def import_(
     *paths: Path,
     data: DataOption = None,
     parallel: Annotated[int, Parameter(help="Files stored at a time.")] = 8,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> int:
     """Store files, folders, ZIP archives and what DICOMDIRs name.
@@ -52,7 +53,7 @@ def import_(
         raise InvalidInput("name at least one file or folder to import", code="usage")
     if not 1 <= parallel <= 64:
         raise InvalidInput("--parallel is a number from 1 to 64", code="usage")
-    settings = settings_from(config, data=str(data) if data else None)
+    settings = settings_from(config, data=str(data) if data else None, tenant=tenant)
 
     async def work() -> ImportReport:
         sources = _look(list(paths))

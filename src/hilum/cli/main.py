@@ -66,6 +66,7 @@ VERBS: Final = {
     ),
     "token": ("hilum.cli.accounts:token_app", "Bearer tokens, by which programs sign in."),
     "user": ("hilum.cli.accounts:user_app", "Accounts of people and programs."),
+    "tenant": ("hilum.cli.accounts:tenant_app", "Parties of which none sees anything of the others."),
 }
 
 

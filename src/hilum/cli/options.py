@@ -13,6 +13,9 @@ from hilum.app.settings import Settings, load_settings
 from hilum.observe.logs import configure_logs
 
 DataOption = Annotated[Path | None, Parameter(name="--data", help="Data folder: database, blobs, staging.")]
+TenantOption = Annotated[
+    str | None, Parameter(name="--tenant", help="Whose; by default the setting `tenant`, or the first.")
+]
 ConfigOption = Annotated[Path | None, Parameter(name="--config", help="TOML file with settings.")]
 
 

@@ -16,6 +16,7 @@ from hilum.app.bootstrap import prepare_data_directory
 from hilum.app.database import Database
 from hilum.app.loop import run
 from hilum.app.settings import Settings
+from hilum.app.tenancy import own_tenant
 from hilum.archive.prefetch import PrefetchRule, PrefetchRules
 from hilum.cli.options import ConfigOption, DataOption, settings_from
 from hilum.index.postgres import open_index
@@ -34,7 +35,7 @@ PatternsOption = Annotated[list[str] | None, Parameter(help="Patterns with * and
 async def _rules(settings: Settings) -> AsyncIterator[tuple[PrefetchRules, RemoteService, int]]:
     prepare_data_directory(settings)
     async with Database(settings) as database, open_index(database.serving) as index:
-        tenant = await index.accounts.default_tenant()
+        tenant = await own_tenant(settings, index.accounts)
         yield index.prefetch, RemoteService(index.remotes, index.notices), tenant.tenant_id
 
 

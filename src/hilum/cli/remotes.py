@@ -15,7 +15,7 @@ from hilum.app.loop import run
 from hilum.app.remotes import open_registry, resolve_remote
 from hilum.app.settings import Settings
 from hilum.archive.remotes import ALL_USES, ASKED_BY_DEFAULT, DimseUse, RemoteAe
-from hilum.cli.options import ConfigOption, DataOption, settings_from
+from hilum.cli.options import ConfigOption, DataOption, TenantOption, settings_from
 from hilum.dicom.uids import uid_name
 from hilum.kernel.errors import InvalidInput, NotFound
 from hilum.scu.remote import Remote
@@ -65,6 +65,7 @@ def add(
     site: SiteOption = None,
     description: DescriptionOption = None,
     max_associations: AssociationsOption = None,
+    tenant: TenantOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -81,10 +82,10 @@ def add(
         given["ae_title"] = who
 
     async def work(settings: Settings) -> RemoteAe:
-        async with open_registry(settings) as (remotes, tenant):
-            return await remotes.save(replace(RemoteAe(0, tenant.tenant_id, ""), **given))
+        async with open_registry(settings) as (remotes, owner):
+            return await remotes.save(replace(RemoteAe(0, owner.tenant_id, ""), **given))
 
-    _show(run(work(settings_from(config, data=str(data) if data else None))))
+    _show(run(work(settings_from(config, data=str(data) if data else None, tenant=tenant))))
 
 
 @remote_app.command(name="change")
@@ -104,6 +105,7 @@ def change(
     site: SiteOption = None,
     description: DescriptionOption = None,
     max_associations: AssociationsOption = None,
+    tenant: TenantOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -122,59 +124,65 @@ def change(
         given.setdefault("certificate", None)
 
     async def work(settings: Settings) -> RemoteAe:
-        async with open_registry(settings) as (remotes, tenant):
-            present = _there(await remotes.find(tenant.tenant_id, ae_title), ae_title)
+        async with open_registry(settings) as (remotes, owner):
+            present = _there(await remotes.find(owner.tenant_id, ae_title), ae_title)
             return await remotes.save(replace(present, **given))
 
-    _show(run(work(settings_from(config, data=str(data) if data else None))))
+    _show(run(work(settings_from(config, data=str(data) if data else None, tenant=tenant))))
 
 
 @remote_app.command(name="list")
-def list_remotes(*, data: DataOption = None, config: ConfigOption = None) -> None:
+def list_remotes(*, tenant: TenantOption = None, data: DataOption = None, config: ConfigOption = None) -> None:
     """List all of them."""
 
     async def work(settings: Settings) -> Table:
         table = Table()
         for name in ("AE title", "listens at", "calls from", "TLS", "may ask", "may be asked", "site", "description"):
             table.add_column(name, overflow="fold")
-        async with open_registry(settings) as (remotes, tenant):
-            for remote in await remotes.list(tenant.tenant_id):
+        async with open_registry(settings) as (remotes, owner):
+            for remote in await remotes.list(owner.tenant_id):
                 table.add_row(
                     Text(remote.ae_title), _address(remote), _origin(remote), _tls(remote), _uses(remote.may_ask),
                     _uses(remote.may_be_asked), Text(remote.site or ""), Text(remote.description),
                 )  # fmt: skip
         return table
 
-    Console().print(run(work(settings_from(config, data=str(data) if data else None))))
+    Console().print(run(work(settings_from(config, data=str(data) if data else None, tenant=tenant))))
 
 
 @remote_app.command(name="show")
-def show(ae_title: str, /, *, data: DataOption = None, config: ConfigOption = None) -> None:
+def show(
+    ae_title: str, /, *, tenant: TenantOption = None, data: DataOption = None, config: ConfigOption = None
+) -> None:
     """Show everything that is registered of one."""
 
     async def work(settings: Settings) -> RemoteAe:
-        async with open_registry(settings) as (remotes, tenant):
-            return _there(await remotes.find(tenant.tenant_id, ae_title), ae_title)
+        async with open_registry(settings) as (remotes, owner):
+            return _there(await remotes.find(owner.tenant_id, ae_title), ae_title)
 
-    _show(run(work(settings_from(config, data=str(data) if data else None))))
+    _show(run(work(settings_from(config, data=str(data) if data else None, tenant=tenant))))
 
 
 @remote_app.command(name="remove")
-def remove(ae_title: str, /, *, data: DataOption = None, config: ConfigOption = None) -> None:
+def remove(
+    ae_title: str, /, *, tenant: TenantOption = None, data: DataOption = None, config: ConfigOption = None
+) -> None:
     """Remove one; from then on it is a stranger."""
 
     async def work(settings: Settings) -> None:
-        async with open_registry(settings) as (remotes, tenant):
-            if not await remotes.remove(tenant.tenant_id, ae_title):
+        async with open_registry(settings) as (remotes, owner):
+            if not await remotes.remove(owner.tenant_id, ae_title):
                 raise _missing(ae_title)
 
-    run(work(settings_from(config, data=str(data) if data else None)))
+    run(work(settings_from(config, data=str(data) if data else None, tenant=tenant)))
 
 
 @remote_app.command(name="echo")
-def echo(ae_title: str, /, *, data: DataOption = None, config: ConfigOption = None) -> None:
+def echo(
+    ae_title: str, /, *, tenant: TenantOption = None, data: DataOption = None, config: ConfigOption = None
+) -> None:
     """Ask one whether it is there (C-ECHO), as the registry says it is reached."""
-    settings = settings_from(config, data=str(data) if data else None)
+    settings = settings_from(config, data=str(data) if data else None, tenant=tenant)
 
     async def work() -> float:
         remote = await resolve_remote(settings, ae_title, DimseUse.ECHO)

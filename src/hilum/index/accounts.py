@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from hilum.archive.model import Principal, Role, Tenant
-from hilum.archive.ports import Token, User
+from hilum.archive.ports import TenantSummary, Token, User
 from hilum.index.pool import Connection, TenantPool
 from hilum.kernel.errors import Conflict, NotFound, Unavailable
 
@@ -43,6 +43,13 @@ VALUES ($1, $2, $3, $4, $5) RETURNING user_id
 _REGISTER: Final = """
 INSERT INTO access_token (user_id, name, secret_digest, expires_at) VALUES ($1, $2, $3, $4) RETURNING token_id
 """
+_ADD_TENANT: Final = "INSERT INTO tenant (name) VALUES ($1) RETURNING tenant_id, name"
+_TENANTS: Final = """
+SELECT tenant_id, name,
+    ARRAY(SELECT ae_title FROM ae_title WHERE ae_title.tenant_id = tenant.tenant_id ORDER BY ae_title) AS ae_titles,
+    (SELECT count(*) FROM user_account WHERE user_account.tenant_id = tenant.tenant_id) AS user_count
+FROM tenant ORDER BY tenant_id
+"""
 _ASSIGN_AE_TITLE: Final = """
 INSERT INTO ae_title (ae_title, tenant_id) VALUES ($1, $2)
 ON CONFLICT (ae_title) DO UPDATE SET tenant_id = ae_title.tenant_id
@@ -67,6 +74,37 @@ class PostgresAccounts:
         if record is None:
             raise Unavailable("The database has no tenant; its schema was not made by Hilum.", code="no-tenant")
         return Tenant(record["tenant_id"], record["name"])
+
+    async def find_tenant(self, name: str) -> Tenant | None:
+        """Return the tenant of that name, or None."""
+        async with self._pool.use(None) as connection:
+            record = await connection.fetchrow("SELECT tenant_id, name FROM tenant WHERE name = $1", name.strip())
+        return None if record is None else Tenant(record["tenant_id"], record["name"])
+
+    async def add_tenant(self, name: str) -> Tenant:
+        """Make a tenant.
+
+        Raises:
+            Conflict: the name is taken.
+        """
+        async with self._pool.use(None) as connection:
+            try:
+                record = await connection.fetchrow(_ADD_TENANT, name.strip())
+            except asyncpg.UniqueViolationError as error:
+                raise Conflict("There is a tenant of this name.", code="tenant-taken") from error
+        assert record is not None
+        return Tenant(record["tenant_id"], record["name"])
+
+    async def list_tenants(self) -> list[TenantSummary]:
+        """Return all tenants, oldest first."""
+        async with self._pool.use(None) as connection:
+            records = await connection.fetch(_TENANTS)
+        return [
+            TenantSummary(
+                Tenant(record["tenant_id"], record["name"]), tuple(record["ae_titles"]), int(record["user_count"])
+            )
+            for record in records
+        ]
 
     async def tenant_of_ae_title(self, called_ae_title: str) -> Tenant | None:
         """Return the tenant that answers to this AE title, or None."""
