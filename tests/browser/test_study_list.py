@@ -132,7 +132,7 @@ def test_when_nothing_matches_one_click_starts_over(at_list: Visit) -> None:
 def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(at_list: Visit) -> None:
     page = at_list.page
     heading = page.get_by_role("columnheader", name="Patient ID")
-    order = "[...document.querySelectorAll('[role=row][id^=\"row-\"]')].map((row) => row.children[1].innerText)"
+    order = "[...document.querySelectorAll('[role=row][id^=\"row-\"]')].map((row) => row.children[2].innerText)"
     for address, expression in (("PatientID", "ids"), ("-PatientID", "[...ids].reverse()")):
         heading.get_by_role("button").click()
         page.wait_for_url(f"**/?sort={address}")

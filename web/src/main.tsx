@@ -6,6 +6,9 @@ import { ApiError } from "./api/http";
 import { AboutPage } from "./features/about/AboutPage";
 import { NetworkPage } from "./features/network/NetworkPage";
 import { RemotePage } from "./features/remote/RemotePage";
+import { ForwardingPage } from "./features/forwarding/ForwardingPage";
+import { WorklistPage } from "./features/worklist/WorklistPage";
+import { JobsPage } from "./features/jobs/JobsPage";
 import { LoginPage } from "./features/session/LoginPage";
 import { SignedIn } from "./features/session/session";
 import { StudyListPage } from "./features/studies/StudyListPage";
@@ -51,6 +54,9 @@ createRoot(root).render(
             <Route path="/studies/:studyUid" element={<StudyPage />} />
             <Route path="/network" element={<NetworkPage />} />
             <Route path="/remote" element={<RemotePage />} />
+            <Route path="/forwarding/:tab?" element={<ForwardingPage />} />
+            <Route path="/worklist" element={<WorklistPage />} />
+            <Route path="/jobs/:tab?" element={<JobsPage />} />
             <Route path="/about" element={<AboutPage />} />
           </Route>
         </Routes>

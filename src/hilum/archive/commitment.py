@@ -73,6 +73,20 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitmentTally:
+    """How many instances a transaction is about, and of how many it is decided which way."""
+
+    instance_count: int
+    committed_count: int
+    failed_count: int
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is an answer for each."""
+        return self.committed_count + self.failed_count >= self.instance_count
+
+
+@dataclass(frozen=True, slots=True)
 class KeptInstance:
     """What the archive has to find again to answer for an instance; `digest` is the data set's."""
 
@@ -116,6 +130,10 @@ class Commitments(Protocol):
 
     async def recent(self, tenant_id: int, limit: int) -> list[Commitment]:
         """Return transactions, newest first, without references and verdicts of each instance."""
+        ...
+
+    async def tallies(self, tenant_id: int, commitment_ids: Sequence[int]) -> Mapping[int, CommitmentTally]:
+        """Return how far the transactions are, by id."""
         ...
 
     async def claim(self, tenant_id: int, commitment_id: int, seconds: float) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from hilum.archive.commitment import Commitment, CommitmentDirection
+from hilum.archive.commitment import Commitment, CommitmentDirection, CommitmentTally
 from hilum.archive.model import Permission
 from hilum.console.access import allowed
 from hilum.console.problems import problems
@@ -46,6 +46,10 @@ class CommitmentEntry(BaseModel):
     remote: str
     requested_at: datetime
     sent_at: datetime | None = Field(description="When the other side heard of our request or our answer.")
+    instance_count: int
+    is_decided: bool
+    committed_count: int
+    failed_count: int
 
 
 class FailedInstance(BaseModel):
@@ -59,9 +63,6 @@ class FailedInstance(BaseModel):
 class CommitmentDetails(CommitmentEntry):
     """One transaction with its answer."""
 
-    instance_count: int
-    is_decided: bool
-    committed_count: int
     failures: list[FailedInstance]
 
 
@@ -78,8 +79,10 @@ def commitment_routes(services: CommitmentServices) -> APIRouter:
     @routes.get("", responses=problems(401, 403))
     async def list_commitments(request: Request) -> CommitmentList:
         """List the latest transactions."""
-        found = await services.commitment.recent(allowed(request, Permission.ADMINISTER).tenant.tenant_id)
-        return CommitmentList(commitments=[_entry(each) for each in found])
+        tenant_id = allowed(request, Permission.ADMINISTER).tenant.tenant_id
+        found = await services.commitment.recent(tenant_id)
+        tallies = await services.commitment.tallies(tenant_id, found)
+        return CommitmentList(commitments=[_entry(each, tallies[each.commitment_id]) for each in found])
 
     @routes.get("/{commitment_id}", responses=problems(401, 403, 404))
     async def read_commitment(commitment_id: int, request: Request) -> CommitmentDetails:
@@ -103,7 +106,7 @@ def commitment_routes(services: CommitmentServices) -> APIRouter:
     return routes
 
 
-def _entry(commitment: Commitment) -> CommitmentEntry:
+def _entry(commitment: Commitment, tally: CommitmentTally) -> CommitmentEntry:
     return CommitmentEntry(
         id=commitment.commitment_id,
         direction=commitment.direction,
@@ -111,16 +114,18 @@ def _entry(commitment: Commitment) -> CommitmentEntry:
         remote=commitment.remote_ae_title,
         requested_at=commitment.requested_at,
         sent_at=commitment.sent_at,
+        instance_count=tally.instance_count,
+        is_decided=tally.is_decided,
+        committed_count=tally.committed_count,
+        failed_count=tally.failed_count,
     )
 
 
 def _details(commitment: Commitment) -> CommitmentDetails:
-    verdicts = commitment.verdicts or ()
+    failed = len(commitment.failures)
+    tally = CommitmentTally(len(commitment.references), len(commitment.verdicts or ()) - failed, failed)
     return CommitmentDetails(
-        **_entry(commitment).model_dump(),
-        instance_count=len(commitment.references),
-        is_decided=commitment.verdicts is not None,
-        committed_count=len(verdicts) - len(commitment.failures),
+        **_entry(commitment, tally).model_dump(),
         failures=[
             FailedInstance(
                 sop_class_uid=each.reference.sop_class_uid,

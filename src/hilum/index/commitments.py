@@ -12,6 +12,7 @@ from hilum.archive.commitment import (
     Commitment,
     CommitmentDirection,
     CommitmentFailure,
+    CommitmentTally,
     InstanceReference,
     KeptInstance,
     Verdict,
@@ -47,6 +48,13 @@ SELECT sop_class_uid, sop_instance_uid, is_committed, failure_reason FROM commit
 WHERE commitment_id = $2 AND tenant_id = $1 ORDER BY position
 """
 _RECENT: Final = f"SELECT {_COLUMNS} FROM commitment WHERE tenant_id = $1 ORDER BY commitment_id DESC LIMIT $2"  # noqa: S608
+# What was decided of a request counts no more when the same request has come once again.
+_TALLIES: Final = """
+SELECT commitment_id, count(*), count(*) FILTER (WHERE is_committed AND decided_at IS NOT NULL),
+    count(*) FILTER (WHERE NOT is_committed AND decided_at IS NOT NULL)
+FROM commitment_instance JOIN commitment USING (commitment_id, tenant_id)
+WHERE commitment_id = ANY($2) AND tenant_id = $1 GROUP BY commitment_id
+"""
 _CLAIM: Final = """
 UPDATE commitment SET claimed_until = now() + make_interval(secs => $3)
 WHERE commitment_id = $2 AND tenant_id = $1 AND (claimed_until IS NULL OR claimed_until <= now())
@@ -142,6 +150,12 @@ class PostgresCommitments:
         """Return transactions, newest first, without references and verdicts of each instance."""
         async with self._pool.use(tenant_id) as connection:
             return [_commitment(tenant_id, row, ()) for row in await connection.fetch(_RECENT, tenant_id, limit)]
+
+    async def tallies(self, tenant_id: int, commitment_ids: Sequence[int]) -> Mapping[int, CommitmentTally]:
+        """Return how far the transactions are, by id."""
+        async with self._pool.use(tenant_id) as connection:
+            rows = await connection.fetch(_TALLIES, tenant_id, list(commitment_ids))
+        return {row["commitment_id"]: CommitmentTally(*row[1:]) for row in rows}
 
     async def claim(self, tenant_id: int, commitment_id: int, seconds: float) -> bool:
         """Let nobody else work on the transaction for so long; False when somebody does."""

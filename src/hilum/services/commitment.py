@@ -14,6 +14,7 @@ from hilum.archive.commitment import (
     CommitmentFailure,
     Commitments,
     CommitmentSender,
+    CommitmentTally,
     InstanceReference,
     KeptInstance,
     Verdict,
@@ -146,6 +147,10 @@ class CommitmentService:
     async def recent(self, tenant_id: int, limit: int = 100) -> list[Commitment]:
         """Return transactions, newest first, without what they say of each instance."""
         return await self._commitments.recent(tenant_id, limit)
+
+    async def tallies(self, tenant_id: int, commitments: Sequence[Commitment]) -> Mapping[int, CommitmentTally]:
+        """Return how far the transactions are, by id."""
+        return await self._commitments.tallies(tenant_id, [each.commitment_id for each in commitments])
 
     async def committed_elsewhere(
         self, tenant_id: int, instances: Sequence[StoredInstance]

@@ -112,7 +112,7 @@ export function Grid<Row>(props: Props<Row>) {
         aria-label={props.label}
         aria-rowcount={rows.length + headRows}
         aria-colcount={columns.length + (ticked ? 1 : 0)}
-        aria-activedescendant={currentIndex >= 0 ? `row-${current}` : undefined}
+        aria-activedescendant={currentIndex >= 0 && current !== undefined ? rowId(current) : undefined}
         tabIndex={0}
         onKeyDown={onKeyDown}
         className="group flex min-h-full flex-col outline-none"
@@ -137,7 +137,7 @@ export function Grid<Row>(props: Props<Row>) {
                 key={title}
                 role="columnheader"
                 aria-sort={sorted}
-                className={`flex h-8 items-center px-3 text-[0.92em] font-medium text-dim ${isNumber ? "justify-end" : ""}`}
+                className={`flex h-8 items-center px-3 text-[0.92em] font-medium whitespace-nowrap text-dim ${isNumber ? "justify-end" : ""}`}
               >
                 {heading ?? (isForButtons ? <span className="sr-only">{title}</span> : title)}
               </div>
@@ -170,7 +170,7 @@ export function Grid<Row>(props: Props<Row>) {
                 <div
                   key={key}
                   role="row"
-                  id={`row-${key}`}
+                  id={rowId(key)}
                   aria-rowindex={index + headRows + 1}
                   aria-selected={index === currentIndex}
                   onClick={(event) => {
@@ -217,6 +217,11 @@ export function Grid<Row>(props: Props<Row>) {
       </div>
     </div>
   );
+}
+
+/** Ids hold no spaces; AE titles may. */
+function rowId(key: string): string {
+  return `row-${key.replaceAll(" ", "_")}`;
 }
 
 /** Grey bars where rows will be. */

@@ -11,6 +11,9 @@ import { useUpload } from "../features/upload/UploadProvider";
 const PAGES: { path: string; title: string; needs: Session["permissions"][number] }[] = [
   { path: "/", title: "Studies", needs: "read" },
   { path: "/remote", title: "Remote archives", needs: "store" },
+  { path: "/worklist", title: "Worklist", needs: "read" },
+  { path: "/forwarding", title: "Forwarding", needs: "read" },
+  { path: "/jobs", title: "Jobs", needs: "administer" },
   { path: "/network", title: "Network", needs: "read" },
 ];
 

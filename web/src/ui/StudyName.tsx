@@ -4,18 +4,18 @@ import { formatDate, mainName } from "../dicom/json";
 
 /** A study by its patient, date and description; by its UID as long as nothing else is known. */
 export function StudyName({ uid, study, isHere }: { uid: string; study: Study | undefined; isHere: boolean }) {
-  const text = study
-    ? [mainName(study.patientName) || "(no name)", formatDate(study.date), study.description].filter(Boolean).join(" · ")
-    : uid;
+  const name = study ? mainName(study.patientName) || "(no name)" : uid;
+  const more = study ? [formatDate(study.date), study.description].filter(Boolean).join(" · ") : "";
   return (
-    <bdi title={text}>
+    <span title={[name, more].filter(Boolean).join(" · ")}>
       {isHere ? (
         <Link to={`/studies/${uid}`} tabIndex={-1} className="font-medium hover:underline">
-          {text}
+          <bdi>{name}</bdi>
         </Link>
       ) : (
-        text
+        <bdi>{name}</bdi>
       )}
-    </bdi>
+      {more !== "" && <span className="text-dim"> · {more}</span>}
+    </span>
   );
 }

@@ -1,5 +1,6 @@
 /** The parts forms are made of: each has its label, and what is to be known of it below. */
-import { type ReactNode, useId } from "react";
+import { X } from "lucide-react";
+import { type ReactNode, useId, useRef, useState } from "react";
 
 interface Labelled {
   label: string;
@@ -12,6 +13,7 @@ interface TextProps extends Labelled {
   onChange: (value: string) => void;
   type?: "text" | "number" | "date" | "time" | "search";
   required?: boolean;
+  disabled?: boolean;
   maxLength?: number;
   min?: number;
   max?: number;
@@ -140,6 +142,80 @@ export function ChipsField<Value extends string>({ label, hint, value, onChange,
   );
 }
 
+interface ListProps extends Labelled {
+  value: readonly string[];
+  onChange: (value: string[]) => void;
+  /** Offered while one types. */
+  options?: readonly string[];
+  placeholder?: string;
+}
+
+/** Any number of texts, whatever is in them: Enter or leaving the box adds one, Backspace in the empty box takes the last away. */
+export function ListField({ label, hint, className = "", value, onChange, options, placeholder }: ListProps) {
+  const id = useId();
+  const box = useRef<HTMLInputElement>(null);
+  const [typed, type] = useState("");
+  const add = () => {
+    const text = typed.trim();
+    type("");
+    if (text !== "" && !value.includes(text)) onChange([...value, text]);
+  };
+  return (
+    <div className={`flex flex-col gap-1 ${className}`}>
+      <label htmlFor={id} className="font-medium text-dim">
+        {label}
+      </label>
+      <div className="field flex h-auto! min-h-[2.15rem] flex-wrap items-center gap-1 px-1! py-[0.15rem]! focus-within:outline-2 focus-within:outline-offset-1 focus-within:outline-accent">
+        {value.map((each) => (
+          <span key={each} className="flex max-w-full items-center rounded border border-line bg-raised pl-1.5">
+            <span className="truncate" title={each}>
+              {each}
+            </span>
+            <button
+              type="button"
+              aria-label={`Take ${each} out of ${label}`}
+              className="p-1 text-faint hover:text-ink"
+              onClick={() => {
+                onChange(value.filter((other) => other !== each));
+                box.current?.focus();
+              }}
+            >
+              <X className="size-3" aria-hidden />
+            </button>
+          </span>
+        ))}
+        <input
+          ref={box}
+          id={id}
+          className="h-6 min-w-16 flex-1 bg-transparent px-1.5 outline-none"
+          autoComplete="off"
+          spellCheck={false}
+          placeholder={value.length === 0 ? placeholder : undefined}
+          aria-describedby={hint ? `${id}-hint` : undefined}
+          list={options && `${id}-list`}
+          value={typed}
+          onChange={(event) => type(event.target.value)}
+          onBlur={add}
+          onKeyDown={(event) => {
+            if (event.key === "Enter" && typed.trim() !== "") {
+              event.preventDefault();
+              add();
+            } else if (event.key === "Backspace" && typed === "") onChange(value.slice(0, -1));
+          }}
+        />
+      </div>
+      {options && (
+        <datalist id={`${id}-list`}>
+          {options.map((each) => (
+            <option key={each} value={each} />
+          ))}
+        </datalist>
+      )}
+      <Hint id={`${id}-hint`} text={hint} />
+    </div>
+  );
+}
+
 function Hint({ id, text }: { id: string; text: string | undefined }) {
   return text ? (
     <p id={id} className="text-[0.92em] text-faint">
@@ -155,18 +231,6 @@ export function FormSection({ title, children }: { title: string; children: Reac
       {children}
     </fieldset>
   );
-}
-
-/** A list as one writes it: parted by commas. */
-export function fromList(values: readonly string[]): string {
-  return values.join(", ");
-}
-
-export function toList(text: string): string[] {
-  return text
-    .split(",")
-    .map((each) => each.trim())
-    .filter(Boolean);
 }
 
 /** What is left empty is nothing. */

@@ -5,7 +5,7 @@ export function formatMoment(iso: string | null | undefined): string {
   const moment = new Date(iso);
   const two = (value: number) => String(value).padStart(2, "0");
   const day = `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
-  return `${day} ${two(moment.getHours())}:${two(moment.getMinutes())}:${two(moment.getSeconds())}`;
+  return `${day} ${two(moment.getHours())}:${two(moment.getMinutes())}`;
 }
 
 /** How long, in the one unit that says enough. */

@@ -6,7 +6,7 @@ import { NavLink } from "react-router";
 export function PageBar({ title, children }: { title: string; children?: ReactNode }) {
   return (
     <div className="flex min-h-13 flex-none flex-wrap items-center gap-x-3 gap-y-2 px-4 py-2">
-      <h1 className="mr-2 text-base font-semibold tracking-tight">{title}</h1>
+      <h1 className="mr-2 text-base font-semibold tracking-tight max-xl:sr-only">{title}</h1>
       {children}
     </div>
   );

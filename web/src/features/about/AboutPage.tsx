@@ -1,11 +1,9 @@
-import { useEffect } from "react";
+import { useTitle } from "../../ui/states";
 import { useSession } from "../session/session";
 
 export function AboutPage() {
   const session = useSession();
-  useEffect(() => {
-    document.title = "About · Hilum";
-  }, []);
+  useTitle("About");
   return (
     <div className="overflow-auto p-8">
       <div className="mx-auto flex max-w-2xl flex-col gap-6">

@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { call } from "../../api/console";
 import { FormDialog } from "../../ui/Dialog";
-import { CheckField, ChipsField, FormSection, TextField } from "../../ui/form";
+import { CheckField, ChipsField, FormSection, ListField, TextField } from "../../ui/form";
 import { NEW_REMOTE, REMOTES, type Remote, USES, fromForm, toForm } from "./remote";
 
 /** Adds a remote, or changes the one given. */
@@ -89,11 +89,11 @@ export function RemoteDialog({ remote, close, saved }: { remote?: Remote; close:
             required
           />
         </div>
-        <TextField
+        <ListField
           label="Transfer syntaxes it wants"
           value={form.transferSyntaxes}
           onChange={(transferSyntaxes) => change({ transferSyntaxes })}
-          hint="UIDs, best first, parted by commas. Empty: instances go as they are stored."
+          hint="UIDs, best first; Enter adds one. None: instances go as they are stored."
         />
       </FormSection>
     </FormDialog>

@@ -104,7 +104,7 @@ export function addressOf(remote: Remote): string {
 export function usesInWords(uses: readonly Use[]): string {
   if (uses.length === ALL.length) return "everything";
   if (uses.length === 0) return "nothing";
-  if (uses.length > ALL.length - 3) {
+  if (uses.length > ALL.length - 4) {
     const missing = ALL.filter((use) => !uses.includes(use));
     return `all but ${missing.map((use) => USES[use].toLowerCase()).join(", ")}`;
   }

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { CloudDownload, DatabaseZap, Network, Search, SearchX } from "lucide-react";
-import { type SubmitEvent, useRef, useState } from "react";
+import { type RefObject, type SubmitEvent, useRef, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { call } from "../../api/console";
 import { type Study, toStudy } from "../../api/dicomweb";
@@ -12,6 +12,7 @@ import { focusAndSelect, useKeys } from "../../ui/keys";
 import { useNotices } from "../../ui/notices";
 import { PageBar, PageFooter, Spacer, State } from "../../ui/page";
 import { EmptyState, ErrorState, FetchingLine, useTitle } from "../../ui/states";
+import { useChoice } from "../../ui/useChoice";
 import { REMOTES, type Remote } from "../network/remote";
 import { COLUMNS } from "../studies/columns";
 import { MODALITIES } from "../studies/filters";
@@ -29,7 +30,7 @@ export function RemotePage() {
   const matches = found.data?.studies ?? [];
   const here = useStudiesHere(matches.map((study) => study.uid));
   const known = new Map(matches.map((study) => [study.uid, study]));
-  const { current, setCurrent, ticked, setTicked, chosen } = useChoice(matches);
+  const { current, setCurrent, ticked, setTicked, chosen } = useChoice(matches, (study) => study.uid);
   const pull = usePull(asked?.remote ?? "");
   const nameBox = useRef<HTMLInputElement>(null);
   const pullChosen = () => {
@@ -133,15 +134,6 @@ function useMatches(asked: Question | undefined) {
   });
 }
 
-/** The row the keyboard is on, the ticked ones, and those that are meant: the ticked ones, else the current one. */
-function useChoice(studies: Study[]) {
-  const [current, setCurrent] = useState<string>();
-  const [ticked, setTicked] = useState<ReadonlySet<string>>(new Set());
-  const shown = studies.filter((study) => ticked.has(study.uid));
-  const chosen = shown.length > 0 ? shown : studies.filter((study) => study.uid === current);
-  return { current, setCurrent, ticked, setTicked, chosen };
-}
-
 function usePull(remote: string) {
   const queries = useQueryClient();
   const { attempt } = useNotices();
@@ -161,7 +153,7 @@ function usePull(remote: string) {
 interface FormProps {
   archives: Remote[];
   asked: Question;
-  nameBox: React.RefObject<HTMLInputElement | null>;
+  nameBox: RefObject<HTMLInputElement | null>;
   ask: (question: Question) => void;
 }
 
@@ -193,7 +185,7 @@ function QuestionForm({ archives, asked, nameBox, ask }: FormProps) {
     />
   );
   return (
-    <form role="search" onSubmit={submit} className="flex flex-wrap items-center gap-2">
+    <form role="search" onSubmit={submit} className="contents">
       <select aria-label="Remote" className="field" value={question.remote} onChange={(event) => change({ remote: event.target.value })}>
         {archives.map((remote) => (
           <option key={remote.ae_title} value={remote.ae_title}>
@@ -202,9 +194,9 @@ function QuestionForm({ archives, asked, nameBox, ask }: FormProps) {
           </option>
         ))}
       </select>
-      {text("name", "Patient name", "w-[12rem]")}
-      {text("id", "Patient ID", "w-[8rem]")}
-      {text("accession", "Accession", "w-[8rem]")}
+      {text("name", "Patient name", "w-[11rem]")}
+      {text("id", "Patient ID", "w-[7.5rem]")}
+      {text("accession", "Accession", "w-[7.5rem]")}
       <select aria-label="Modality" className="field" value={question.modality} onChange={(event) => change({ modality: event.target.value })}>
         <option value="">Any modality</option>
         {MODALITIES.map((code) => (
@@ -235,8 +227,8 @@ function columns(here: ReadonlyMap<string, Study>): GridColumn<Study>[] {
     cell: (study: Study) => (away && !here.has(study.uid) ? away(study) : cell(study)),
   }));
   return [
+    { title: "Here", width: "7rem", cell: (study) => <Here there={study} here={here.get(study.uid)} /> },
     ...shared,
-    { title: "Here", width: "9rem", cell: (study) => <Here there={study} here={here.get(study.uid)} /> },
   ];
 }
 

@@ -1,5 +1,5 @@
 import { X } from "lucide-react";
-import type { RefObject } from "react";
+import type { ReactNode, RefObject } from "react";
 import { SearchBox } from "../../ui/states";
 import { type Filters, MODALITIES, NO_FILTERS, PERIODS, type Period, isNarrowed } from "./filters";
 
@@ -7,10 +7,12 @@ interface Props {
   filters: Filters;
   change: (change: Partial<Filters>) => void;
   searchBox: RefObject<HTMLInputElement | null>;
+  /** What can be done with chosen studies. */
+  children?: ReactNode;
 }
 
 /** What narrows the list as a whole; the filters of single columns stand in the table's head. */
-export function FilterBar({ filters, change, searchBox }: Props) {
+export function FilterBar({ filters, change, searchBox, children }: Props) {
   const toggle = (code: string) =>
     change({
       modalities: filters.modalities.includes(code)
@@ -18,12 +20,12 @@ export function FilterBar({ filters, change, searchBox }: Props) {
         : [...filters.modalities, code],
     });
   return (
-    <search className="flex min-h-13 flex-none flex-wrap items-center gap-x-4 gap-y-2 px-4 py-2">
+    <search className="flex min-h-13 flex-none flex-wrap items-center gap-x-3 gap-y-2 px-4 py-2">
       <SearchBox
         reference={searchBox}
         label="Search name, patient ID or accession number"
         placeholder="Name, patient ID, accession"
-        className="w-[20rem]"
+        className="w-[17rem]"
         value={filters.quick}
         change={(quick) => change({ quick })}
         gridId="study-grid"
@@ -43,7 +45,7 @@ export function FilterBar({ filters, change, searchBox }: Props) {
         <input
           type="date"
           aria-label="Study date from"
-          className="field ml-1 w-[10rem]"
+          className="field ml-1 w-[9.3rem]"
           value={filters.from}
           onChange={(event) => change({ from: event.target.value, period: "" })}
         />
@@ -51,7 +53,7 @@ export function FilterBar({ filters, change, searchBox }: Props) {
         <input
           type="date"
           aria-label="Study date to"
-          className="field w-[10rem]"
+          className="field w-[9.3rem]"
           value={filters.to}
           onChange={(event) => change({ to: event.target.value, period: "" })}
         />
@@ -79,6 +81,7 @@ export function FilterBar({ filters, change, searchBox }: Props) {
           Clear
         </button>
       )}
+      <div className="ml-auto">{children}</div>
     </search>
   );
 }

@@ -1,5 +1,5 @@
 import { ArrowDown, ArrowUp } from "lucide-react";
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
 import { useNavigate } from "react-router";
 import { type Study, viewerPath } from "../../api/dicomweb";
 import { Grid, type GridColumn } from "../../ui/Grid";
@@ -10,6 +10,11 @@ interface Props {
   studies: Study[];
   filters: Filters;
   change: (change: Partial<Filters>) => void;
+  current: string | undefined;
+  setCurrent: (uid: string) => void;
+  /** Who may send studies ticks those to be sent. */
+  ticked?: ReadonlySet<string>;
+  setTicked?: (ticked: Set<string>) => void;
   loadMore: (() => void) | undefined;
   placeholder: ReactNode;
 }
@@ -17,19 +22,16 @@ interface Props {
 /** The study list; what narrows a single column stands in its head. */
 export function StudyGrid({ studies, filters, change, ...grid }: Props) {
   const navigate = useNavigate();
-  const [current, setCurrent] = useState<string>();
   const columns = COLUMNS.map((column) => withHead(column, filters, change));
   return (
     <Grid
       {...grid}
-      current={current}
-      setCurrent={setCurrent}
       id="study-grid"
       label="Studies"
       columns={columns}
       rows={studies}
       keyOf={(study) => study.uid}
-      minWidth="74rem"
+      minWidth="76rem"
       open={(study) => void navigate(`/studies/${study.uid}`)}
       keys={{ o: (study) => window.location.assign(viewerPath(study.uid)) }}
     />

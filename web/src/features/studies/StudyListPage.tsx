@@ -1,11 +1,14 @@
-import { Inbox, SearchX } from "lucide-react";
+import { Inbox, SearchX, Send } from "lucide-react";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
+import type { Study } from "../../api/dicomweb";
 import { SkeletonRows } from "../../ui/Grid";
 import { focusAndSelect, useKeys } from "../../ui/keys";
 import { PageFooter } from "../../ui/page";
 import { EmptyState, ErrorState, FetchingLine, useTitle } from "../../ui/states";
-import { useSession } from "../session/session";
+import { useChoice } from "../../ui/useChoice";
+import { SendDialog } from "../forwarding/SendDialog";
+import { useMay, useSession } from "../session/session";
 import { useUpload } from "../upload/UploadProvider";
 import { FilterBar } from "./FilterBar";
 import { StudyGrid } from "./StudyGrid";
@@ -28,7 +31,11 @@ export function StudyListPage() {
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = list;
   const loadMore = useCallback(() => void fetchNextPage(), [fetchNextPage]);
   useTitle("Studies");
-  useKeys({ "/": () => focusAndSelect(searchBox.current) });
+  const maySend = useMay("administer");
+  const { current, setCurrent, ticked, setTicked, chosen } = useChoice(studies, (study) => study.uid);
+  const [sending, setSending] = useState<Study[]>();
+  const send = () => setSending(chosen);
+  useKeys({ "/": () => focusAndSelect(searchBox.current), ...(maySend && { s: () => chosen.length > 0 && send() }) });
 
   const placeholder = list.error ? (
     <ErrorState error={list.error} retry={() => void list.refetch()} />
@@ -47,21 +54,40 @@ export function StudyListPage() {
         filters={filters}
         change={change}
         searchBox={searchBox}
-      />
+      >
+        {maySend && (
+          <button type="button" className="button" disabled={chosen.length === 0} onClick={send}>
+            <Send className="size-4" aria-hidden />
+            Send {chosen.length > 1 ? chosen.length.toLocaleString("en") : ""} to…
+          </button>
+        )}
+      </FilterBar>
       <FetchingLine active={list.isFetching && (list.isPlaceholderData || list.isPending || isFetchingNextPage)} />
       <div className="flex min-h-0 flex-1 flex-col border-t border-line">
         <StudyGrid
           studies={studies}
           filters={filters}
           change={change}
+          current={current}
+          setCurrent={setCurrent}
+          {...(maySend && { ticked, setTicked })}
           loadMore={hasNextPage && !isFetchingNextPage ? loadMore : undefined}
           placeholder={placeholder}
         />
       </div>
       <PageFooter
         status={list.data ? `${studies.length.toLocaleString("en")}${hasNextPage ? "+" : ""} studies` : ""}
-        keys={KEYS}
+        keys={maySend ? [...KEYS, ["Space", "tick"], ["s", "send"]] : KEYS}
       />
+      {sending && (
+        <SendDialog
+          studies={sending}
+          close={() => {
+            setSending(undefined);
+            setTicked(new Set());
+          }}
+        />
+      )}
     </>
   );
 }

@@ -1,10 +1,13 @@
 import { type InfiniteData, type QueryClient, useQuery, useQueryClient } from "@tanstack/react-query";
-import { ArrowLeft, FileQuestion, MonitorPlay } from "lucide-react";
-import { type ReactNode, useEffect } from "react";
+import { ArrowLeft, FileQuestion, MonitorPlay, Send } from "lucide-react";
+import { type ReactNode, useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { type Study, readStudy, searchPriors, searchSeries, viewerPath } from "../../api/dicomweb";
 import { ageOn, formatDate, formatTime, mainName, otherNames } from "../../dicom/json";
-import { EmptyState, ErrorState, FetchingLine, Modality } from "../../ui/states";
+import { useKeys } from "../../ui/keys";
+import { EmptyState, ErrorState, FetchingLine, Modality, useTitle } from "../../ui/states";
+import { SendDialog } from "../forwarding/SendDialog";
+import { useMay } from "../session/session";
 import { SeriesCard } from "./SeriesCard";
 
 const REFRESH_MS = 5_000;
@@ -18,10 +21,9 @@ export function StudyPage() {
     // One comes from a list that had the study: it is shown at once, and then once more as it is now.
     placeholderData: () => listedStudy(queries, studyUid),
   });
-  useShortcuts(studyUid);
-  useEffect(() => {
-    document.title = study.data?.description ? `${study.data.description} · Hilum` : "Study · Hilum";
-  }, [study.data?.description]);
+  const navigate = useNavigate();
+  useTitle(study.data?.description || "Study");
+  useKeys({ o: () => window.location.assign(viewerPath(studyUid)), Escape: () => void navigate(-1) });
   if (study.data) return <Found study={study.data} />;
   return (
     <>
@@ -68,6 +70,9 @@ function Found({ study }: { study: Study }) {
 
 function PatientBanner({ study }: { study: Study }) {
   const age = ageOn(study.birthDate, study.date);
+  const maySend = useMay("administer");
+  const [isSending, setSending] = useState(false);
+  useKeys(maySend ? { s: () => setSending(true) } : {});
   return (
     <header className="flex flex-none items-center gap-5 border-b border-line bg-panel px-4 py-2.5">
       <Link to="/" aria-label="Back to the studies" title="Back to the studies (Esc)" className="button button-quiet px-2!">
@@ -85,6 +90,13 @@ function PatientBanner({ study }: { study: Study }) {
         </dl>
       </div>
       <div className="flex-1" />
+      {maySend && (
+        <button type="button" className="button" title="Send to another system (s)" onClick={() => setSending(true)}>
+          <Send className="size-4" aria-hidden />
+          Send to…
+        </button>
+      )}
+      {isSending && <SendDialog studies={[study]} close={() => setSending(false)} />}
       <a href={viewerPath(study.uid)} className="button button-primary" title="Open in the viewer (o)">
         <MonitorPlay className="size-4" aria-hidden />
         Open in viewer
@@ -187,17 +199,4 @@ function ageBetween(other: string, here: string): string {
   if (before !== "") return before === "0 d" ? "same day" : `${before} before`;
   const after = ageOn(here, other);
   return after === "" ? "" : `${after} after`;
-}
-
-function useShortcuts(studyUid: string) {
-  const navigate = useNavigate();
-  useEffect(() => {
-    const onKeyDown = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return;
-      if (event.key === "o") window.location.assign(viewerPath(studyUid));
-      else if (event.key === "Escape") void navigate(-1);
-    };
-    window.addEventListener("keydown", onKeyDown);
-    return () => window.removeEventListener("keydown", onKeyDown);
-  }, [navigate, studyUid]);
 }

@@ -1,0 +1,4 @@
+export const TABS: [path: string, title: string][] = [
+  ["/jobs", "Jobs"],
+  ["/jobs/commitments", "Commitments"],
+];
