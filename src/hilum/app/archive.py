@@ -18,7 +18,7 @@ from hilum.archive.jobs import JobQueue
 from hilum.archive.model import DuplicatePolicy, Tenant
 from hilum.archive.ports import Accounts, InstanceIndex, Notices
 from hilum.archive.pulling import Wanted
-from hilum.archive.sending import InstanceSender, Transcoder
+from hilum.archive.sending import Transcoder
 from hilum.archive.workitems import Workitems
 from hilum.dicom.commitment import CommitmentMessage
 from hilum.index.address import DatabaseAddress
@@ -35,6 +35,7 @@ from hilum.scu.sender import RemoteSender
 from hilum.scu.step_notices import RemoteStepNotices
 from hilum.services.availability import AvailabilityService
 from hilum.services.commitment import CommitmentService
+from hilum.services.extraction import ExtractionService
 from hilum.services.forwarding import ForwardService
 from hilum.services.identity import IdentityService
 from hilum.services.outgoing import OutgoingTranscoder
@@ -67,7 +68,8 @@ class Archive:
     transcode: TranscodeService
     outgoing: Transcoder
     remotes: RemoteService
-    sender: InstanceSender
+    sender: RemoteSender
+    extraction: ExtractionService
     worklist: WorklistService
     procedure_steps: ProcedureStepService
     step_notices: StepNoticeService
@@ -174,6 +176,7 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             transcode=transcode,
             remotes=remotes,
             outgoing=outgoing,
+            extraction=ExtractionService(blobs, transcode),
             sender=RemoteSender(retrieve, dial, outgoing, PostgresTurns(index.connections, clock)),
             worklist=WorklistService(index.worklist, clock, when_scheduled=prefetch.when_scheduled),
             procedure_steps=ProcedureStepService(

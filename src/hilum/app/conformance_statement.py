@@ -108,6 +108,7 @@ def conformance_statement() -> str:
         _services(services),
         _association(),
         _accepted(services),
+        _made(),
         _requested(),
         _statuses(),
         _security(),
@@ -122,7 +123,7 @@ _TITLES: Final[Mapping[DimseUse, str]] = {
     DimseUse.ECHO: "Verification (PS3.4 Annex A)",
     DimseUse.STORE: "Storage (PS3.4 Annex B)",
     DimseUse.QUERY: "Query (PS3.4 §C.4.1)",
-    DimseUse.RETRIEVE: "Retrieval by C-MOVE and C-GET (PS3.4 §C.4.2, §C.4.3)",
+    DimseUse.RETRIEVE: "Retrieval by C-MOVE and C-GET (PS3.4 §C.4.2, §C.4.3, Annex Y, Annex Z)",
     DimseUse.WORKLIST: "Modality Worklist (PS3.4 Annex K)",
     DimseUse.PROCEDURE_STEP: "Modality Performed Procedure Step (PS3.4 Annex F)",
     DimseUse.WORKITEM: "Unified Procedure Step (PS3.4 Annex CC)",
@@ -217,6 +218,22 @@ def _accepted(services: Sequence[DimseService]) -> str:
 
 
 _MOST_SHOWN: Final = 6
+
+
+def _made() -> str:
+    return """### Instances that are made to be retrieved
+
+Composite Instance Root Retrieve serves the IMAGE and FRAME levels with all three frame keys (PS3.4 Annex Y). An instance
+made of frames has a new SOP Instance UID, Frame Extraction Sequence and Contributing Equipment Sequence; it stays in
+study and series, and is not kept. Offset tables are made anew, each frame is one fragment. Per-frame functional groups,
+frame time, frame time vector, frame delay and vectors with one value for each frame become those of the frames; private
+attributes, concatenation, trims, frame numbers of interest, icon, signatures, and overlays with frames of their own are
+left out. Refused with AA01: instances whose frames mean something together only (tiles in the organization TILED_FULL,
+doses with Grid Frame Offset Vector), unless all frames are asked for. Video streams are refused with AA02.
+
+Composite Instance Retrieve Without Bulk Data (Annex Z) leaves out what Table Z.1-1 names, Waveform Data, and the
+extended offset table. Private attributes are kept.
+"""
 
 
 def _requested() -> str:

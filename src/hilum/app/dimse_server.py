@@ -16,6 +16,7 @@ from hilum.net.connection import Timeouts
 from hilum.policies.admission import AllowedCaller, CallerAdmission
 from hilum.scp.calls import DimseService
 from hilum.scp.commitment import StorageCommitmentService
+from hilum.scp.composite import CompositeGetService, CompositeMoveService
 from hilum.scp.find import FindService, FindSettings
 from hilum.scp.get import GetService, SubOperationContexts
 from hilum.scp.move import MoveService
@@ -96,7 +97,9 @@ def dimse_services(
             ),
         ),
         GetService(archive.retrieve, archive.outgoing),
+        CompositeGetService(archive.retrieve, archive.extraction, archive.outgoing),
         MoveService(archive.retrieve, archive.remotes.find, archive.sender),
+        CompositeMoveService(archive.retrieve, archive.remotes.find, archive.sender, archive.extraction),
         ModalityWorklistService(archive.worklist),
         PerformedProcedureStepService(archive.procedure_steps),
         UnifiedProcedureStepService(archive.workitems, subscribers or PresentSubscribers()),

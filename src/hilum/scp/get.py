@@ -28,8 +28,8 @@ DataSet = bytes | AsyncGenerator[bytes, None]
 _PREFERRED_TARGETS: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
 
-class ReadableArchive(InstanceArchive, Protocol):
-    """What C-GET needs of the service that reads the archive."""
+class DataSets(Protocol):
+    """What gives the instances that are sent."""
 
     async def data_set(self, instance: StoredInstance) -> DataSet:
         """Return the stored data set, of even length: at once, or as a generator that whoever gets it closes.
@@ -37,6 +37,10 @@ class ReadableArchive(InstanceArchive, Protocol):
         Raises HilumError when it cannot be read.
         """
         ...
+
+
+class ReadableArchive(InstanceArchive, DataSets, Protocol):
+    """What C-GET needs of the service that reads the archive."""
 
 
 class GetService(DimseService):
@@ -74,7 +78,7 @@ class GetService(DimseService):
         async def get(identifier: bytes) -> None:
             selection = requested_selection(call, GET_MODELS, identifier)
             instances = await self._archive.select(call.caller.tenant_id, selection)
-            await _Getting(call, request, instances, self._archive, self._transcoder).run()
+            await Getting(call, request, instances, self._archive, self._transcoder).run()
 
         return gather(call, get, RETRIEVE_STATUSES)
 
@@ -105,7 +109,7 @@ class SubOperationContexts(DimseService):
         return unrecognized(call)
 
 
-class _Getting:
+class Getting:
     """One C-GET under way."""
 
     def __init__(
@@ -113,12 +117,12 @@ class _Getting:
         call: Call,
         request: CGetRequest,
         instances: Sequence[StoredInstance],
-        archive: ReadableArchive,
+        data_sets: DataSets,
         transcoder: Transcoder | None,
     ) -> None:
         self._call = call
         self._request = request
-        self._archive = archive
+        self._data_sets = data_sets
         self._transcoder = transcoder
         self._pending: Iterator[StoredInstance] = iter(instances)
         self._progress = Progress(call, len(instances))
@@ -163,7 +167,7 @@ class _Getting:
         contexts = self._contexts.get(instance.sop_class_uid, {})
         stored_syntax = instance.transfer_syntax_uid
         if stored_syntax in contexts:
-            return contexts[stored_syntax], await self._archive.data_set(instance)
+            return contexts[stored_syntax], await self._data_sets.data_set(instance)
         trouble: HilumError | None = None
         for target in conversion_targets(stored_syntax, contexts):
             if self._transcoder is not None and self._transcoder.can(stored_syntax, target):

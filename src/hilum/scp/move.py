@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from hilum.archive.model import StoredInstance
@@ -36,9 +37,9 @@ class MoveService(DimseService):
     use = DimseUse.RETRIEVE
 
     def __init__(self, archive: InstanceArchive, find_remote: FindRemote, sender: InstanceSender) -> None:
-        self._archive = archive
+        self.archive = archive
+        self.sender = sender
         self._find_remote = find_remote
-        self._sender = sender
 
     def rule(self, abstract_syntax: str) -> TransferSyntaxRule | None:
         """Accept whatever encodes an identifier."""
@@ -59,15 +60,19 @@ class MoveService(DimseService):
         if not isinstance(request, CMoveRequest):
             return unrecognized(call)
 
-        async def move(identifier: bytes) -> None:
-            selection = requested_selection(call, MOVE_MODELS, identifier)
-            remote = await self._destination(call.caller.tenant_id, request.move_destination)
-            instances = await self._archive.select(call.caller.tenant_id, selection)
-            await self._move(call, request, remote, instances)
+        return gather(call, partial(self.move, call, request), RETRIEVE_STATUSES)
 
-        return gather(call, move, RETRIEVE_STATUSES)
+    async def move(self, call: Call, request: CMoveRequest, identifier: bytes) -> None:
+        """Send what an identifier names to the move destination.
 
-    async def _destination(self, tenant_id: int, ae_title: str) -> RemoteAe:
+        Reference: PS3.4 §C.4.2.3
+        """
+        selection = requested_selection(call, MOVE_MODELS, identifier)
+        remote = await self.destination(call.caller.tenant_id, request.move_destination)
+        instances = await self.archive.select(call.caller.tenant_id, selection)
+        await self.send_all(call, request, remote, instances, self.sender)
+
+    async def destination(self, tenant_id: int, ae_title: str) -> RemoteAe:
         """Return where to send to.
 
         Raises:
@@ -82,13 +87,18 @@ class MoveService(DimseService):
             raise NotFound("the move destination may not be sent to", code="unknown-move-destination")
         return remote
 
-    async def _move(
-        self, call: Call, request: CMoveRequest, remote: RemoteAe, instances: Sequence[StoredInstance]
+    async def send_all(
+        self,
+        call: Call,
+        request: CMoveRequest,
+        remote: RemoteAe,
+        instances: Sequence[StoredInstance],
+        sender: InstanceSender,
     ) -> None:
         """Let all be sent, until the peer cancels or is gone; then tell what became of them."""
         progress = Progress(call, len(instances), remote.ae_title)
         if instances:
-            sending = asyncio.ensure_future(self._send(call, request, remote, instances, progress))
+            sending = asyncio.ensure_future(_send(call, request, remote, instances, sender, progress))
             try:
                 while not sending.done():
                     await asyncio.wait({sending}, timeout=PENDING_LATEST_S)
@@ -99,26 +109,27 @@ class MoveService(DimseService):
                 sending.cancel()
         await progress.finish()
 
-    async def _send(
-        self,
-        call: Call,
-        request: CMoveRequest,
-        remote: RemoteAe,
-        instances: Sequence[StoredInstance],
-        progress: Progress,
-    ) -> None:
-        origin = call.caller.origin
-        sent = self._sender.send(
-            remote,
-            instances,
-            calling_ae_title=origin.called_ae_title or "",
-            originator=MoveOriginator(origin.calling_ae_title or "", request.message_id),
-            priority=request.priority,
-            is_stopped=call.cancelled.is_set,
-        )
-        async with contextlib.aclosing(sent):
-            async for each in sent:
-                progress.note(_outcome(each), each.instance.sop_instance_uid, each.reason)
+
+async def _send(
+    call: Call,
+    request: CMoveRequest,
+    remote: RemoteAe,
+    instances: Sequence[StoredInstance],
+    sender: InstanceSender,
+    progress: Progress,
+) -> None:
+    origin = call.caller.origin
+    sent = sender.send(
+        remote,
+        instances,
+        calling_ae_title=origin.called_ae_title or "",
+        originator=MoveOriginator(origin.calling_ae_title or "", request.message_id),
+        priority=request.priority,
+        is_stopped=call.cancelled.is_set,
+    )
+    async with contextlib.aclosing(sent):
+        async for each in sent:
+            progress.note(_outcome(each), each.instance.sop_instance_uid, each.reason)
 
 
 def _outcome(sent: InstanceSent) -> Outcome:

@@ -1,6 +1,6 @@
 """What C-MOVE and C-GET share: the information models, and the instances an identifier names.
 
-Reference: PS3.4 §C.4.2, §C.4.3, §C.5, §C.6, Annex Y
+Reference: PS3.4 §C.4.2, §C.4.3, §C.5, §C.6
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from hilum.dicom.data_sets import read_data_set
 from hilum.dicom.dictionary import keyword_of, tag_of
 from hilum.dicom.levels import UNIQUE_KEYS
 from hilum.dicom.uids import (
-    COMPOSITE_INSTANCE_ROOT_GET,
-    COMPOSITE_INSTANCE_ROOT_MOVE,
     PATIENT_ROOT_GET,
     PATIENT_ROOT_MOVE,
     PATIENT_STUDY_ONLY_GET,
@@ -32,24 +30,21 @@ from hilum.ul.primitives import AssociateRequest, ExtendedNegotiation
 _PATIENT_ROOT: Final = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE)
 _STUDY_ROOT: Final = (Level.STUDY, Level.SERIES, Level.INSTANCE)
 _PATIENT_STUDY_ONLY: Final = (Level.PATIENT, Level.STUDY)
-_COMPOSITE_INSTANCE_ROOT: Final = (Level.INSTANCE,)
 
 MOVE_MODELS: Final[Mapping[str, tuple[Level, ...]]] = MappingProxyType(
     {
         PATIENT_ROOT_MOVE: _PATIENT_ROOT,
         STUDY_ROOT_MOVE: _STUDY_ROOT,
         PATIENT_STUDY_ONLY_MOVE: _PATIENT_STUDY_ONLY,
-        COMPOSITE_INSTANCE_ROOT_MOVE: _COMPOSITE_INSTANCE_ROOT,
     }
 )
-"""The levels of each information model that is served by C-MOVE, by SOP class. Reference: PS3.4 §C.6, §Y.3"""
+"""The levels of each information model that is served by C-MOVE, by SOP class. Reference: PS3.4 §C.6"""
 
 GET_MODELS: Final[Mapping[str, tuple[Level, ...]]] = MappingProxyType(
     {
         PATIENT_ROOT_GET: _PATIENT_ROOT,
         STUDY_ROOT_GET: _STUDY_ROOT,
         PATIENT_STUDY_ONLY_GET: _PATIENT_STUDY_ONLY,
-        COMPOSITE_INSTANCE_ROOT_GET: _COMPOSITE_INSTANCE_ROOT,
     }
 )
 """The same for C-GET."""

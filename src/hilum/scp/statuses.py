@@ -93,9 +93,16 @@ RETRIEVE_STATUSES: Final = status_table(
         LocalProtocolError: status.CANNOT_UNDERSTAND,
         RemoteProtocolError: status.CANNOT_UNDERSTAND,
     },
-    {"unknown-move-destination": status.MOVE_DESTINATION_UNKNOWN},
+    {
+        "unknown-move-destination": status.MOVE_DESTINATION_UNKNOWN,
+        "no-frames": status.NO_FRAMES_FOUND,
+        "frames-indivisible": status.CANNOT_CREATE_OBJECT,
+        "frames-unreadable": status.CANNOT_EXTRACT_FRAMES,
+        "frames-without-times": status.NOT_TIME_BASED,
+        "frame-list": status.INVALID_FRAME_REQUEST,
+    },
 )
-"""C-MOVE and C-GET before the first sub-operation (PS3.4 Tables C.4-2 and C.4-3)."""
+"""C-MOVE and C-GET before the first sub-operation (PS3.4 Tables C.4-2, C.4-3, Y.4-1, Y.4-2 and Z.4-1)."""
 
 NORMALIZED_STATUSES: Final = status_table(
     {

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hilum.archive.model import StoredInstance
 from hilum.archive.remotes import DimseUse, RemoteAe
-from hilum.archive.sending import InstanceSent, MoveOriginator, SendState, Transcoder, Turns, never
+from hilum.archive.sending import InstanceSent, InstanceSource, MoveOriginator, SendState, Transcoder, Turns, never
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.dimse.messages import Priority
 from hilum.kernel.errors import HilumError
@@ -80,6 +80,10 @@ class RemoteSender:
         self._dial = dial
         self._transcoder = transcoder
         self._turns = turns
+
+    def giving(self, source: InstanceSource) -> RemoteSender:
+        """Return what sends instances that the source gives, in turn with this one."""
+        return RemoteSender(source, self._dial, source, self._turns)
 
     async def send(
         self,

@@ -7,7 +7,6 @@ import pytest
 from hilum.archive.query import InstanceSelection, Level
 from hilum.dicom.data_sets import read_data_set
 from hilum.dicom.uids import (
-    COMPOSITE_INSTANCE_ROOT_MOVE,
     PATIENT_ROOT_MOVE,
     PATIENT_STUDY_ONLY_MOVE,
     STUDY_ROOT_MOVE,
@@ -21,7 +20,7 @@ from support.retrieving import identifier
 PATIENT_ROOT = MOVE_MODELS[PATIENT_ROOT_MOVE]
 STUDY_ROOT = MOVE_MODELS[STUDY_ROOT_MOVE]
 PATIENT_STUDY_ONLY = MOVE_MODELS[PATIENT_STUDY_ONLY_MOVE]
-COMPOSITE = MOVE_MODELS[COMPOSITE_INSTANCE_ROOT_MOVE]
+COMPOSITE = (Level.INSTANCE,)
 
 
 def selected(levels: tuple[Level, ...], *, relational: bool = False, **keys: str | list[str]) -> InstanceSelection:
