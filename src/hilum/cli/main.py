@@ -64,6 +64,10 @@ VERBS: Final = {
         "hilum.cli.commitment:commitment_app",
         "Storage commitment: who answers for which instances. Needs a running server.",
     ),
+    "scrub": (
+        "hilum.cli.scrub:scrub",
+        "Find blobs no instance points to, and with --verify instances whose bytes are gone or have changed.",
+    ),
     "token": ("hilum.cli.accounts:token_app", "Bearer tokens, by which programs sign in."),
     "user": ("hilum.cli.accounts:user_app", "Accounts of people and programs."),
     "tenant": ("hilum.cli.accounts:tenant_app", "Parties of which none sees anything of the others."),

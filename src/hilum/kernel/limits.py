@@ -146,6 +146,11 @@ MAX_COMMIT_BATCH = 256
 # A store whose commit was interrupted is looked at again after this: by then the database has ended the transaction
 # of a lost connection (it looks for lost clients every 2 s), so a key it does not know will stay unknown.
 UNSETTLED_BLOB_GRACE_S = 10.0
+# A blob without rows is nobody's after this at the earliest: by then its claim, if there was one, has been settled.
+MIN_ORPHAN_AGE_S = 3600.0
+# Blobs listed and asked after at a time, and those whose names one scrub remembers, about 100 bytes each.
+BLOBS_LISTED_AT_A_TIME = 1000
+MAX_BLOBS_REMEMBERED = 100_000
 # How often a worker looks for interrupted stores, its own and those of dead workers.
 STAGING_SWEEP_INTERVAL_S = 60.0
 # Instances of one retrieval read ahead of the reader, in bytes.
@@ -178,6 +183,9 @@ JOB_HEARTBEAT_INTERVAL_S = 5.0
 # at once for a new job.
 JOB_POLL_INTERVAL_S = 1.0
 JOB_SWEEP_INTERVAL_S = 5.0
+# How often a worker looks for what ended long ago, which is kept for days; rows it removes in one statement.
+RETENTION_INTERVAL_S = 3600.0
+RETENTION_ROWS_AT_A_TIME = 1000
 # Jobs one worker runs at a time. They wait for peers most of the time, and some peers let them wait for minutes.
 MAX_JOBS_PER_WORKER = 32
 # Connections one worker's queue takes, besides those of the index: one of them may be handing on the outbox.

@@ -22,6 +22,7 @@ from obstore.store import AzureStore, GCSStore, S3Store, from_url
 from hilum.archive.keys import require_blob_key
 from hilum.kernel.errors import Conflict, CorruptData, InvalidInput, NotFound, Unavailable
 from hilum.kernel.limits import UPLOAD_PART_BYTES
+from hilum.objectstore.listing import ObjectListing
 from hilum.objectstore.ranges import read_ahead, require_length
 
 if TYPE_CHECKING:
@@ -161,6 +162,10 @@ class ObjectStore:
                 await obstore.delete_async(self._store, key)
         except NotFound:
             pass
+
+    def listing(self) -> ObjectListing:
+        """Return what lists the store's objects."""
+        return ObjectListing(self._store)
 
     async def close(self) -> None:
         """Nothing is held open between calls."""
