@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 import urllib.parse
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench.dimse_query import PLAIN, find
@@ -24,6 +25,7 @@ from bench.filled_archive import keep_filled
 from bench.peers import Peer, hilum
 
 ROUNDS = 60
+WARM_UP = 10
 Keys = dict[str, str]
 
 
@@ -71,26 +73,29 @@ def questions(qido: Qido, studies: int) -> dict[str, list[Keys]]:
     }
 
 
-def measure(peer: Peer, studies: int) -> dict[str, list[float]]:
-    """Return times in milliseconds by what was asked and how."""
-    qido = Qido(peer)
-    results: dict[str, list[float]] = {}
-    for kind, asked in questions(qido, studies).items():
-        for keys in asked[:10]:
-            qido.search(**keys)
-        by_find, by_qido = [], []
-        for keys in asked:
-            begin = time.perf_counter()
-            assert qido.search(**keys), (kind, keys)
-            by_qido.append((time.perf_counter() - begin) * 1e3)
-        for keys in asked:
-            # The one before was cancelled in the middle; this one lets the archive come to rest.
-            find(peer, PLAIN, PatientID="P1")
-            _, pending, first, _ = find(peer, PLAIN, enough=1, **keys)
-            assert pending, (kind, keys)
-            by_find.append(first * 1e3)
-        results |= {f"{kind}, C-FIND": by_find, f"{kind}, QIDO-RS": by_qido}
-    return results
+def measure(peers: dict[int, Peer]) -> dict[str, dict[int, list[float]]]:
+    """Return times in milliseconds by what was asked and how, and by archive.
+
+    The archives are asked in turns, so that what else the machine does meets them alike.
+    """
+    qidos = {studies: Qido(peer) for studies, peer in peers.items()}
+    asked = {studies: questions(qido, studies) for studies, qido in qidos.items()}
+    results: dict[str, dict[int, list[float]]] = {}
+    for kind in next(iter(asked.values())):
+        by_find = results.setdefault(f"{kind}, C-FIND", {studies: [] for studies in peers})
+        by_qido = results.setdefault(f"{kind}, QIDO-RS", {studies: [] for studies in peers})
+        for round_ in range(-WARM_UP, ROUNDS):
+            for studies, peer in peers.items():
+                keys = asked[studies][kind][round_]
+                begin = time.perf_counter()
+                assert qidos[studies].search(**keys), (kind, keys)
+                by_qido[studies].append((time.perf_counter() - begin) * 1e3)
+                _, pending, first, _ = find(peer, PLAIN, enough=1, **keys)
+                assert pending, (kind, keys)
+                by_find[studies].append(first * 1e3)
+                # The one before was cancelled in the middle; this one lets the archive come to rest.
+                find(peer, PLAIN, PatientID="P1")
+    return {kind: {n: times[WARM_UP:] for n, times in each.items()} for kind, each in results.items()}
 
 
 def main() -> None:
@@ -103,24 +108,23 @@ def main() -> None:
     folder = options.keep or Path(tempfile.mkdtemp(prefix="hilum-bench-"))
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
+    runs = []
     try:
-        results: dict[int, dict[str, list[list[float]]]] = {}
         for studies in options.studies:
             keep_filled(folder / str(studies) / "hilum", studies)
         for _ in range(options.runs):
-            for studies in options.studies:
-                with hilum(folder / str(studies), 1) as peer:
-                    for kind, measured in measure(peer, studies).items():
-                        results.setdefault(studies, {}).setdefault(kind, []).append(measured)
+            with ExitStack() as stack:
+                peers = {n: stack.enter_context(hilum(folder / str(n), 1)) for n in options.studies}
+                runs.append(measure(peers))
     finally:
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    print("| p50 / p95, ms | " + " | ".join(f"{n:,} studies" for n in results) + " | p95 ratio |")
-    print("|---" * (len(results) + 2) + "|")
-    for kind in results[options.studies[0]]:
+    print("| p50 / p95, ms | " + " | ".join(f"{n:,} studies" for n in options.studies) + " | p95 ratio |")
+    print("|---" * (len(options.studies) + 2) + "|")
+    for kind in runs[0]:
         p95s, cells = [], []
-        for each in results.values():
-            ordered = [sorted(times) for times in each[kind]]
+        for studies in options.studies:
+            ordered = [sorted(run[kind][studies]) for run in runs]
             p50 = statistics.median(times[len(times) // 2] for times in ordered)
             p95s.append(statistics.median(times[int(len(times) * 0.95)] for times in ordered))
             cells.append(f"{p50:.1f} / {p95s[-1]:.1f}")
