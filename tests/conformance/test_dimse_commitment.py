@@ -26,6 +26,7 @@ from hilum.archive.query import InstanceSelection, Level, Query
 from hilum.archive.remotes import RemoteAe
 from hilum.dicom.uids import CT_IMAGE_STORAGE
 from hilum.index.embedded import EmbeddedPostgres
+from support.database import new_tenant
 from support.in_process import InProcessArchive, in_process_archive
 from support.instances import ct_slice, part10
 from support.peers import free_port, orthanc
@@ -41,6 +42,15 @@ async def archive(database: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[I
             yield running
         finally:
             await jobs.close(0)
+
+
+@pytest.fixture
+async def other(archive: InProcessArchive, database: EmbeddedPostgres) -> InProcessArchive:
+    """The same archive as another tenant sees it, by an AE title of its own."""
+    tenant_id = await new_tenant(database.app_address())
+    ae_title = f"OTHER{tenant_id}"
+    await archive.archive.accounts.assign_ae_title(ae_title, tenant_id)
+    return InProcessArchive(archive.archive, archive.acceptor, tenant_id, ae_title)
 
 
 def request(transaction_uid: str, *instances: str, sop_class_uid: str = CT_IMAGE_STORAGE) -> Dataset:
@@ -207,6 +217,106 @@ class TestPynetdicomAsks:
         await asyncio.to_thread(modality.ask, nameless, request(generate_uid()), stays=False)
         await asyncio.to_thread(modality.ask, request(generate_uid(), "1.2.3"), stays=False, action=7)
         assert modality.statuses == [0x0115, 0x0115, 0x0123]
+
+
+class TestTwoTenants:
+    """Each tenant is answered for its own instances, by its own AE title, where its own registry says."""
+
+    async def test_what_another_tenant_keeps_is_not_committed(
+        self, archive: InProcessArchive, other: InProcessArchive, tmp_path: Path
+    ) -> None:
+        theirs, shared = await stored(archive, count=2)
+        # The same UID is there in both; the other tenant's bytes are its own.
+        dataset = ct_slice(side=32)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = shared
+        await other.store(part10(dataset))
+        modality = Modality(other)
+        await asyncio.to_thread(modality.ask, request(generate_uid(), theirs, shared))
+        event_type, answer = modality.answer()
+        assert event_type == 2
+        assert answer.RetrieveAETitle == other.ae_title
+        assert [item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence] == [shared]
+        failures = [(item.ReferencedSOPInstanceUID, item.FailureReason) for item in answer.FailedSOPSequence]
+        assert failures == [(theirs, 0x0112)]
+        (blob,) = (tmp_path / "archive" / "blobs" / f"t{other.tenant_id}").rglob("*.dcm")
+        content = bytearray(blob.read_bytes())
+        content[-1] ^= 1
+        blob.write_bytes(content)
+        for owner, expected in ((archive, 1), (other, 2)):
+            modality = Modality(owner)
+            await asyncio.to_thread(modality.ask, request(generate_uid(), shared))
+            assert modality.answer()[0] == expected
+
+    async def test_the_answer_goes_to_the_modality_of_the_tenant_that_was_asked(
+        self, archive: InProcessArchive, other: InProcessArchive
+    ) -> None:
+        """Both know a MODALITY, each another one, and use the same transaction UID."""
+        transaction = generate_uid()
+        ours, theirs = Modality(archive), Modality(other)
+        with ours.listening() as our_port, theirs.listening() as their_port:
+            await archive.register("MODALITY", our_port)
+            await other.register("MODALITY", their_port)
+            (uid,) = await stored(archive, count=1)
+            await asyncio.to_thread(theirs.ask, request(transaction, uid), stays=False)
+            await asyncio.to_thread(ours.ask, request(transaction, uid), stays=False)
+            assert ours.statuses == theirs.statuses == [0x0000]
+            assert (await asyncio.to_thread(ours.answer))[0] == 1
+            assert (await asyncio.to_thread(theirs.answer))[0] == 2
+            await told(archive)
+            await told(other)
+        assert ours.answers.empty()
+        assert theirs.answers.empty()
+        assert [each.own_ae_title for each in await other.archive.commitment.recent(other.tenant_id)] == [
+            other.ae_title
+        ]
+
+    async def test_what_a_remote_has_committed_to_one_tenant_counts_for_no_other(
+        self, archive: InProcessArchive, other: InProcessArchive
+    ) -> None:
+        """As SCU: an answer is heard by the tenant that asked, whomever else the remote tells."""
+        dataset = ct_slice(side=32)
+        uid = await archive.store(part10(dataset))
+        await other.store(part10(dataset))
+        statuses: list[int] = []
+
+        def tell(asked: Dataset, ae_title: str) -> None:
+            answer = Dataset()
+            answer.TransactionUID = asked.TransactionUID
+            answer.ReferencedSOPSequence = asked.ReferencedSOPSequence
+            ae = AE("OTHER")
+            ae.add_requested_context(StorageCommitmentPushModel)
+            role = build_role(StorageCommitmentPushModel, scp_role=True)
+            association = ae.associate("127.0.0.1", archive.port, ae_title=ae_title, ext_neg=[role])
+            status, _ = association.send_n_event_report(
+                answer, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+            )
+            statuses.append(status.Status)
+            association.release()
+
+        def accept(event: evt.Event) -> tuple[int, None]:
+            asked = event.action_information
+
+            def tell_both() -> None:
+                tell(asked, other.ae_title)
+                tell(asked, archive.ae_title)
+
+            threading.Timer(0.2, tell_both).start()
+            return 0x0000, None
+
+        ae = AE("OTHER")
+        ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_ACTION, accept)])
+        try:
+            await other.register("OTHER", server.server_address[1])
+            decided = await ask(archive, await archive.register("OTHER", server.server_address[1]))
+        finally:
+            server.shutdown()
+            server.server_close()
+        assert [each.failure_reason for each in decided.verdicts or ()] == [None]
+        assert statuses[0] != 0x0000
+        committed = archive.archive.commitment.committed_elsewhere
+        assert await committed(archive.tenant_id, await kept(archive)) == {uid: frozenset({"OTHER"})}
+        assert await committed(other.tenant_id, await kept(other)) == {}
 
 
 class TestWeAskPynetdicom:

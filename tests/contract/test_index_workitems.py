@@ -285,3 +285,42 @@ async def test_another_tenant_sees_and_is_told_nothing(
     kept = await workitems.find(tenant_id, "1.2.3")
     assert kept is not None
     assert first_value(kept.attributes, "PatientID") == "P1"
+
+
+async def test_what_ended_is_forgotten_but_for_what_somebody_locks(workitems: Workitems, tenant_id: int) -> None:
+    """PS3.4 §CC.2.3."""
+    states = [WorkitemState.SCHEDULED, WorkitemState.IN_PROGRESS, WorkitemState.COMPLETED, WorkitemState.CANCELED]
+    items = [replace(workitem(f"1.1.{number}"), state=state) for number, state in enumerate(states)]
+    locked, watched = (replace(workitem(uid), state=WorkitemState.COMPLETED) for uid in ("1.2.1", "1.2.2"))
+    await put(workitems, tenant_id, *items, locked, watched)
+    await workitems.subscribe(tenant_id, "1.2.1", "LOCKS", has_deletion_lock=True, report=reports(locked)[0])
+    await workitems.subscribe(tenant_id, "1.2.2", "WATCHES", has_deletion_lock=False, report=reports(watched)[0])
+    now = datetime.now(UTC)
+    assert await workitems.forget_ended(tenant_id, now - timedelta(days=1), 100) == 0
+    later = now + timedelta(days=1)
+    assert await workitems.forget_ended(tenant_id, later, 2) == 2
+    assert await workitems.forget_ended(tenant_id, later, 100) == 1
+    left = [uid for uid in [*(item.sop_instance_uid for item in items), "1.2.1", "1.2.2"]
+            if await workitems.find(tenant_id, uid) is not None]  # fmt: skip
+    assert left == ["1.1.0", "1.1.1", "1.2.1"]
+    assert await workitems.unsubscribe(tenant_id, "1.2.1", "LOCKS")
+    assert await workitems.forget_ended(tenant_id, later, 100) == 1
+    assert not await workitems.is_subscribed(tenant_id, "1.2.1", "LOCKS")
+
+
+async def test_a_global_lock_holds_every_workitem_until_it_is_given_up(workitems: Workitems, tenant_id: int) -> None:
+    await workitems.subscribe_globally(tenant_id, GlobalSubscription("LOCKS", has_deletion_lock=True))
+    await put(workitems, tenant_id, replace(workitem("1.3.1"), state=WorkitemState.CANCELED))
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert await workitems.forget_ended(tenant_id, later, 100) == 0
+    await workitems.unsubscribe_globally(tenant_id, "LOCKS")
+    assert await workitems.forget_ended(tenant_id, later, 100) == 1
+
+
+async def test_another_tenants_workitems_are_not_forgotten(
+    workitems: Workitems, tenant_id: int, database: EmbeddedPostgres
+) -> None:
+    await put(workitems, tenant_id, replace(workitem("1.4.1"), state=WorkitemState.COMPLETED))
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert await workitems.forget_ended(await new_tenant(database.app_address()), later, 100) == 0
+    assert await workitems.find(tenant_id, "1.4.1") is not None

@@ -12,7 +12,7 @@ import pytest
 from hilum.archive.jobs import JobSelection, NewJob
 from hilum.archive.procedure_steps import PerformedStatus, PerformedStep
 from hilum.archive.query import Match
-from hilum.archive.worklist import StepStatus, WorklistItem, WorklistQuery, with_status
+from hilum.archive.worklist import OPEN_STATUSES, StepStatus, WorklistItem, WorklistQuery, with_status
 from hilum.dicom.conditions import Single
 from hilum.dicom.dictionary import path_of, tag_of
 from hilum.index.embedded import EmbeddedPostgres
@@ -56,6 +56,26 @@ class TestWorklist:
         assert kept == replace(item, item_key=kept.item_key)
         assert await index.worklist.find(tenant_id, kept.item_key) == kept
         assert await found(index, tenant_id) == [kept]
+
+    async def test_items_that_ended_are_forgotten_and_what_was_performed_of_them_stays(
+        self, index: PostgresIndex, tenant_id: int, other_tenant_id: int
+    ) -> None:
+        kept = {status: await index.worklist.add(tenant_id, worklist_item(status)) for status in StepStatus}
+        done = kept[StepStatus.COMPLETED]
+        await index.procedure_steps.add(tenant_id, performed("1.1", done, status=PerformedStatus.COMPLETED))
+        fresh = replace(worklist_item(StepStatus.COMPLETED), changed_at=NOW + timedelta(days=2))
+        fresh = await index.worklist.add(tenant_id, fresh)
+        before = NOW + timedelta(days=1)
+        assert await index.worklist.forget_ended(other_tenant_id, before, 100) == 0
+        assert await index.worklist.forget_ended(tenant_id, before, 3) == 3
+        assert await index.worklist.forget_ended(tenant_id, before, 100) == 1
+        left = {item.item_key for item in await found(index, tenant_id)}
+        assert left == {fresh.item_key, *(item.item_key for status, item in kept.items() if status in OPEN_STATUSES)}
+        step = await index.procedure_steps.find(tenant_id, "1.1")
+        assert step is not None
+        assert step.item_keys == ()
+        (reference,) = step.references
+        assert reference.study_instance_uid == done.text("study_instance_uid")
 
     async def test_a_step_id_names_one_step_of_a_study(self, index: PostgresIndex, tenant_id: int) -> None:
         item = worklist_item()

@@ -8,7 +8,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hilum.archive.worklist import JobsOfItem, StepStatus, WorklistItem, WorklistQuery, is_found, with_status
+from hilum.archive.worklist import (
+    OPEN_STATUSES,
+    JobsOfItem,
+    StepStatus,
+    WorklistItem,
+    WorklistQuery,
+    is_found,
+    with_status,
+)
 from hilum.kernel.errors import Conflict
 from support.database import attributes_of
 
@@ -79,6 +87,13 @@ class MemoryWorklist:
 
     async def remove(self, tenant_id: int, item_key: int) -> bool:
         return self.items.get(tenant_id, {}).pop(item_key, None) is not None
+
+    async def forget_ended(self, tenant_id: int, before: datetime, limit: int) -> int:
+        items = self.items.get(tenant_id, {})
+        ended = [key for key, item in items.items() if item.status not in OPEN_STATUSES and item.changed_at < before]
+        for key in ended[:limit]:
+            del items[key]
+        return len(ended[:limit])
 
     async def search(self, tenant_id: int, query: WorklistQuery) -> AsyncGenerator[WorklistItem]:
         found = [item for item in self.items.get(tenant_id, {}).values() if is_found(item, query)]

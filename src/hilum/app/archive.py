@@ -44,6 +44,7 @@ from hilum.services.procedure_steps import ProcedureStepService
 from hilum.services.pulling import PullService
 from hilum.services.remotes import RemoteService
 from hilum.services.render import RenderService
+from hilum.services.retention import Keeping, RetentionService
 from hilum.services.retrieve import RetrieveService
 from hilum.services.search import SearchService
 from hilum.services.settle import SettleService
@@ -75,6 +76,7 @@ class Archive:
     step_notices: StepNoticeService
     workitems: WorkitemService
     workitem_store: Workitems
+    retention: RetentionService
     availability: AvailabilityService
     commitment: CommitmentService
     notices: Notices
@@ -186,6 +188,14 @@ async def open_archive(settings: Settings, address: DatabaseAddress) -> AsyncIte
             availability=availability,
             workitems=WorkitemService(index.workitems, remotes, clock),
             workitem_store=index.workitems,
+            retention=RetentionService(
+                index.accounts,
+                clock,
+                [
+                    Keeping("worklist", index.worklist, settings.worklist.keep_ended_days),
+                    Keeping("workitem", index.workitems, settings.workitems.keep_ended_days),
+                ],
+            ),
             commitment=commitment,
             notices=index.notices,
             jobs=jobs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import socket
 from collections.abc import Sequence
 
@@ -22,7 +23,12 @@ from hilum.jobs.retry import RetryRule
 from hilum.jobs.worker import JobWorker
 from hilum.kernel.clock import SystemClock
 from hilum.kernel.errors import HilumError
-from hilum.kernel.limits import DATABASE_WRITE_TIMEOUT_S, DESTINATIONS_SHOWN_INTERVAL_S, JOB_CONNECTIONS
+from hilum.kernel.limits import (
+    DATABASE_WRITE_TIMEOUT_S,
+    DESTINATIONS_SHOWN_INTERVAL_S,
+    JOB_CONNECTIONS,
+    RETENTION_INTERVAL_S,
+)
 from hilum.observe.logs import get_logger
 from hilum.queue.connections import SETTINGS
 from hilum.queue.leases import PostgresLeases
@@ -82,12 +88,13 @@ class Jobs:
         self._pool = pool
         worker.start()
         relay.start()
-        self._showing = asyncio.create_task(_show_destinations(archive))
+        self._duties = [asyncio.create_task(_show_destinations(archive)), asyncio.create_task(_forget_ended(archive))]
 
     async def close(self, drain_s: float) -> None:
         """Begin nothing more, and give what is under way this time to end; other workers go on with the rest."""
-        self._showing.cancel()
-        await asyncio.wait([self._showing])
+        for duty in self._duties:
+            duty.cancel()
+        await asyncio.wait(self._duties)
         await self._relay.close()
         status = self.worker.status()
         _log.info("finishing jobs", worker=status.name, state=status.state, count=len(status.jobs))
@@ -126,3 +133,13 @@ async def _show_destinations(archive: Archive) -> None:
         with contextlib.suppress(HilumError):
             show_destinations(await archive.forwarding.status(archive.tenant.tenant_id))
         await asyncio.sleep(DESTINATIONS_SHOWN_INTERVAL_S)
+
+
+async def _forget_ended(archive: Archive) -> None:
+    """Forget what ended long ago, now and then; workers begin at different times."""
+    while True:
+        await asyncio.sleep(RETENTION_INTERVAL_S * random.uniform(0.01, 1))
+        try:
+            await archive.retention.sweep()
+        except HilumError as error:
+            _log.warning("what ended long ago cannot be removed", exc=error)

@@ -201,6 +201,30 @@ class ForwardingSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = limits.MAX_LANE_REST_S
 
 
+class WorklistSettings(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The modality worklist."""
+
+    keep_ended_days: Annotated[
+        Annotated[int, Meta(ge=0, le=36_500)],
+        Meta(
+            description="Days that steps which are completed, discontinued, canceled or departed stay after their last "
+            "change; 0: for ever. What was performed of them stays."
+        ),
+    ] = 90
+
+
+class WorkitemSettings(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Unified procedure steps."""
+
+    keep_ended_days: Annotated[
+        Annotated[int, Meta(ge=0, le=36_500)],
+        Meta(
+            description="Days that workitems stay after they were completed or canceled, and as long as somebody has a "
+            "deletion lock; 0: for ever."
+        ),
+    ] = 90
+
+
 class WebTokenSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     """JSON web tokens, by which DICOM callers may prove a user."""
 
@@ -267,6 +291,8 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     storage: StorageSettings = field(default_factory=StorageSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
     forwarding: ForwardingSettings = field(default_factory=ForwardingSettings)
+    worklist: WorklistSettings = field(default_factory=WorklistSettings)
+    workitems: WorkitemSettings = field(default_factory=WorkitemSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     log: LogSettings = field(default_factory=LogSettings)
 

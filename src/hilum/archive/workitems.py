@@ -207,6 +207,13 @@ class Workitems(Protocol):
         """Return the workitem, or None."""
         ...
 
+    async def forget_ended(self, tenant_id: int, before: datetime, limit: int) -> int:
+        """Forget up to `limit` workitems that came to a final state before that and have no deletion lock.
+
+        Returns how many they were.
+        """
+        ...
+
     async def replace(self, tenant_id: int, workitem: Workitem, reports: Sequence[WorkitemReport]) -> bool:
         """Keep the changed workitem as its next version; False when `workitem.version` is the current one no more."""
         ...

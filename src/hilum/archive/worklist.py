@@ -282,6 +282,10 @@ class Worklist(Protocol):
         """Forget an item; False when there is none. Performed steps that refer to it stay."""
         ...
 
+    async def forget_ended(self, tenant_id: int, before: datetime, limit: int) -> int:
+        """Forget up to `limit` items that are not open and changed last before that; return how many they were."""
+        ...
+
     def search(self, tenant_id: int, query: WorklistQuery) -> AsyncGenerator[WorklistItem]:
         """Yield what a query finds, earliest start first, from a cursor (flat memory)."""
         ...

@@ -124,6 +124,17 @@ WHERE subscriber = $2 AND tenant_id = $1 AND lease = $3
 """
 
 
+# Others may be at it too. A lock that comes while a workitem goes finds none to hold (PS3.4 §CC.2.3).
+_FORGET_ENDED: Final = """
+DELETE FROM workitem WHERE tenant_id = $1 AND workitem_key = ANY(ARRAY(
+    SELECT workitem_key FROM workitem AS w
+    WHERE tenant_id = $1 AND state IN ('COMPLETED', 'CANCELED') AND changed_at < $2 AND NOT EXISTS (
+        SELECT FROM workitem_subscription AS s
+        WHERE s.workitem_key = w.workitem_key AND s.tenant_id = $1 AND s.has_deletion_lock)
+    ORDER BY changed_at LIMIT $3 FOR UPDATE SKIP LOCKED))
+"""
+
+
 class PostgresWorkitems:
     """Implements `hilum.archive.workitems.Workitems`.
 
@@ -174,6 +185,12 @@ class PostgresWorkitems:
             record["performer"],
             record["version"],
         )
+
+    async def forget_ended(self, tenant_id: int, before: datetime, limit: int) -> int:
+        """Forget up to `limit` workitems in a final state since before that, without a lock; return how many."""
+        async with self._writing.use(tenant_id) as connection:
+            done = await connection.execute(_FORGET_ENDED, tenant_id, before, limit)
+        return int(str(done).removeprefix("DELETE "))
 
     async def replace(self, tenant_id: int, workitem: Workitem, reports: Sequence[WorkitemReport]) -> bool:
         """Keep the changed workitem as its next version; False when `workitem.version` is the current one no more."""

@@ -75,6 +75,13 @@ WHERE tenant_id = $1 AND item_key = $2
 """  # noqa: S608
 _FIND: Final = f"SELECT {_COLUMNS} FROM worklist_item WHERE tenant_id = $1 AND item_key = $2"  # noqa: S608
 
+# Others may be at it too, and somebody may be taking an item up again.
+_FORGET_ENDED: Final = """
+DELETE FROM worklist_item WHERE tenant_id = $1 AND item_key = ANY(ARRAY(
+    SELECT item_key FROM worklist_item WHERE tenant_id = $1 AND NOT is_open AND changed_at < $2
+    ORDER BY changed_at LIMIT $3 FOR UPDATE SKIP LOCKED))
+"""
+
 _TEXT_COLUMNS: Final = {
     FIELDS[name]: name
     for name in (
@@ -169,6 +176,12 @@ class PostgresWorklist:
                 "DELETE FROM worklist_item WHERE tenant_id = $1 AND item_key = $2", tenant_id, item_key
             )
         return str(done) != "DELETE 0"
+
+    async def forget_ended(self, tenant_id: int, before: datetime, limit: int) -> int:
+        """Forget up to `limit` items that are not open and changed last before that; return how many they were."""
+        async with self._writing.use(tenant_id) as connection:
+            done = await connection.execute(_FORGET_ENDED, tenant_id, before, limit)
+        return int(str(done).removeprefix("DELETE "))
 
     async def search(self, tenant_id: int, query: WorklistQuery) -> AsyncGenerator[WorklistItem]:
         """Yield what a query finds, earliest start first, from a cursor.
