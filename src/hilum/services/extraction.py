@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -159,7 +158,7 @@ class _FrameSource:
             pieces = self._fragments(target)
         else:
             pieces = self._transcode.deflated(self._native(instance.transfer_syntax_uid, target), target)
-        return await _leaving(pieces, instance.blob.size_bytes)
+        return await _leaving(pieces)
 
     async def _fragments(self, target_uid: str) -> AsyncGenerator[bytes, None]:
         """Yield header, offset table and frames, each one fragment."""
@@ -228,17 +227,24 @@ class _HeaderSource:
             kept = without_bulk_data([*stored.raw.elements, *stored.trailing], stored.raw.encoding)
             return write_raw(kept, encoding_of(target_uid))
 
-        return await _leaving(self._transcode.deflated(_once(written), target_uid), 0)
+        return await _leaving(self._transcode.deflated(_once(written), target_uid))
 
 
 async def _once(make: Callable[[], bytes]) -> AsyncGenerator[bytes, None]:
     yield await asyncio.to_thread(make)
 
 
-async def _leaving(pieces: AsyncGenerator[bytes, None], size_bytes: int) -> bytes | AsyncGenerator[bytes, None]:
+async def _leaving(pieces: AsyncGenerator[bytes, None]) -> bytes | AsyncGenerator[bytes, None]:
     """Return a data set in the form messages carry it: whole if it is small; what comes first has been made then."""
-    if size_bytes > RETRIEVE_READ_AHEAD_BYTES:
-        return in_even_pieces(await anext(pieces), pieces)
-    async with aclosing(pieces) as content:
-        whole = b"".join([piece async for piece in content])
-    return whole + b"\0" * (len(whole) % 2)
+    begun: list[bytes] = []
+    size_bytes = 0
+    try:
+        async for piece in pieces:
+            begun.append(piece)
+            size_bytes += len(piece)
+            if size_bytes > RETRIEVE_READ_AHEAD_BYTES:
+                return in_even_pieces(b"".join(begun), pieces)
+    except BaseException:
+        await pieces.aclose()
+        raise
+    return b"".join(begun) + b"\0" * (size_bytes % 2)

@@ -22,6 +22,7 @@ from hilum.dicom import uids
 from hilum.dicom.frame_lists import CalculatedFrameList, FrameList, SimpleFrameList, TimeRange
 from hilum.dicom.part10 import write_file_meta
 from hilum.kernel.errors import CorruptData, NotFound, Unsupported
+from hilum.kernel.limits import RETRIEVE_READ_AHEAD_BYTES
 from hilum.services.extraction import ExtractionService
 from hilum.services.transcode import TranscodeService
 from support.corpus import corpus_files
@@ -30,7 +31,7 @@ from support.instances import part10
 from support.transcoding import MemoryBlobs, read, transcoded
 
 EVERY_OTHER = CalculatedFrameList(((1, 0xFFFFFFFF, 2),))
-CINE = "UltrasoundMultiFrameImageStorage"
+FRAME_BYTES = 2 * 1024 * 1024
 
 
 @asynccontextmanager
@@ -115,16 +116,28 @@ async def test_large_instances_are_given_in_pieces_and_frames_are_read_alone() -
     transcode = TranscodeService(blobs, thread_count=2)
     try:
         instance = blobs.keep(kind.file())
-        extracted, source = await ExtractionService(blobs, transcode).extract(instance, SimpleFrameList((3, 7, 12)))
+        wanted = SimpleFrameList((1, 3, 4, 7, 12))
+        extracted, source = await ExtractionService(blobs, transcode).extract(instance, wanted)
         data = await source.data_set(extracted)
         assert isinstance(data, AsyncGenerator)
         pieces = [piece async for piece in data]
-        assert all(len(piece) <= 2 * 1024 * 1024 for piece in pieces)
-        assert blobs.read_bytes < 4 * 2 * 1024 * 1024
+        assert all(len(piece) <= RETRIEVE_READ_AHEAD_BYTES + FRAME_BYTES + 4096 for piece in pieces)
+        assert blobs.read_bytes < (len(wanted.numbers) + 1) * FRAME_BYTES
         found = await given(source, extracted)
     finally:
         transcode.close()
-    assert np.array_equal(pixels_of(found), kind.pixels()[[2, 6, 11], ..., 0])
+    assert np.array_equal(pixels_of(found), kind.pixels()[[0, 2, 3, 6, 11], ..., 0])
+
+
+async def test_what_becomes_large_when_it_is_decoded_is_given_in_pieces() -> None:
+    kind = ImageKind(rows=1024, columns=1024, frames=4)
+    file = await transcoded(kind.file(np.zeros_like(kind.pixels())), uids.RLE_LOSSLESS)
+    async with extraction(file) as (service, (instance,)):
+        extracted, source = await service.extract(instance, SimpleFrameList((1, 2, 4)))
+        assert isinstance(await source.data_set(extracted), bytes)
+        data = await source.data_set(extracted, uids.EXPLICIT_VR_LITTLE_ENDIAN)
+        assert isinstance(data, AsyncGenerator)
+        assert sum([len(piece) async for piece in data]) > 3 * 2 * 1024 * 1024
 
 
 def cine(**changes: Any) -> Dataset:
