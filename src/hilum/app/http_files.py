@@ -26,6 +26,7 @@ class FileSendingProtocol(HttpToolsProtocol):
 
     _channel: FileChannel | None = None
     _can_send_files = False
+    _is_lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Look whether files can be sent."""
@@ -36,6 +37,7 @@ class FileSendingProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the socket."""
         super().connection_lost(exc)
+        self._is_lost = True
         if self._channel is not None:
             self._channel.close()
 
@@ -76,36 +78,17 @@ class FileSendingProtocol(HttpToolsProtocol):
 
     async def _transmit(self, cycle: RequestResponseCycle, descriptor: int, offset: int, count: int) -> None:
         """Send the range, as a chunk of its own in chunked encoding; to a client that is gone nothing."""
+        if self._is_lost:
+            return
         if cycle.chunked_encoding:
             self.transport.write(b"%x\r\n" % count)
-        await self._emptied(cycle)
-        # Whether the connection is closing tells nothing: closed in order, it still delivers.
-        if cycle.disconnected:
-            return
         if self._channel is None:
             self._channel = FileChannel(self.transport, self.pause_writing, self.resume_writing)
         try:
+            await self._channel.emptied(self.flow.drain)
             await self._channel.send(descriptor, offset, count)
         except ConnectionError:
-            if not cycle.disconnected:
-                self.transport.abort()
+            self.transport.abort()
             return
         if cycle.chunked_encoding:
             self.transport.write(b"\r\n")
-
-    async def _emptied(self, cycle: RequestResponseCycle) -> None:
-        """Wait until what was written before is out of our hands."""
-        if self.transport.get_write_buffer_size():
-            await asyncio.sleep(0)  # event loops gather the writes of one turn
-        if not self.transport.get_write_buffer_size():
-            return
-        self.transport.set_write_buffer_limits(high=0)
-        try:
-            while self.transport.get_write_buffer_size() and not cycle.disconnected:
-                if self.flow.write_paused:
-                    await self.flow.drain()
-                else:
-                    await asyncio.sleep(0)
-        finally:
-            if not cycle.disconnected:
-                self.transport.set_write_buffer_limits(high=_MAX_BUFFERED_BYTES)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from hilum.archive.blob_files import BlobFile
 from hilum.archive.model import (
     DicomJson,
     DuplicatePolicy,
@@ -20,6 +19,7 @@ from hilum.archive.model import (
     Tenant,
 )
 from hilum.archive.remotes import RemoteAe
+from hilum.kernel.files import OpenFile
 
 if TYPE_CHECKING:  # what queries match by is large, and not for those who only sign in
     from hilum.archive.query import InstanceSelection, Query
@@ -131,7 +131,7 @@ class BlobStore(Protocol):
         """Yield the bytes in chunks of about a mebibyte, flat in memory."""
         ...
 
-    async def open_files(self, keys: Sequence[str]) -> Sequence[BlobFile] | None:
+    async def open_files(self, keys: Sequence[str]) -> Sequence[OpenFile] | None:
         """Return blobs as open files, which the caller closes; None from a store that has none to give now."""
         ...
 

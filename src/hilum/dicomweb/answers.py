@@ -11,11 +11,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hilum.archive.blob_files import FilePiece
 from hilum.dicom.dictionary import tag_of
 from hilum.dicom.native_xml import native_xml
 from hilum.dicomweb.negotiation import DICOM_JSON, DICOM_XML
 from hilum.dicomweb.pieces import PiecesResponse
+from hilum.kernel.files import FilePiece
 from hilum.multipart import closing_delimiter, new_boundary, part_head, related_content_type
 
 PartHeaders: TypeAlias = Sequence[tuple[str, str]]

@@ -9,13 +9,13 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from hilum.archive.blob_files import FilePiece
 from hilum.archive.model import StoredInstance
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from hilum.dicomweb.address import target_of
 from hilum.dicomweb.answers import Part, after, entity_tag, is_unchanged, multipart, ranged
 from hilum.dicomweb.negotiation import DICOM, Accepted, accepted, not_acceptable, with_transfer_syntax
 from hilum.dicomweb.pieces import takes_files
+from hilum.kernel.files import FilePiece
 from hilum.pixels.transcode import can_transcode, inherent_loss
 from hilum.services.retrieve import RetrieveService
 from hilum.services.transcode import TranscodeService

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from hilum.archive.blob_files import FilePiece
+from hilum.kernel.files import FilePiece
 
 _EXTENSION: Final = "http.response.zerocopysend"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterable, Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from hilum.dimse.status import is_pending
 from hilum.kernel.errors import Forbidden, HilumError, LimitExceeded, LocalProtocolError, Unavailable
 from hilum.kernel.limits import ARTIM_TIMEOUT_S, DEPARTURE_TIMEOUT_S
 from hilum.net.connection import Connection, Patience
-from hilum.net.outbox import Outbox
+from hilum.net.outbox import DataSet, Outbox
 from hilum.net.reports import Observer, Outcome, Report
 from hilum.ul.core import Role
 from hilum.ul.negotiation import AgreedContext
@@ -161,9 +161,7 @@ class Association:
         exchanges.cancel(request)
         outbox.put(context_id, request)
 
-    async def invoke(
-        self, context_id: int, request: Request, data_set: AsyncIterable[Buffer] | Buffer | None = None
-    ) -> None:
+    async def invoke(self, context_id: int, request: Request, data_set: DataSet | None = None) -> None:
         """Send a request and its data set; the responses come to the handler.
 
         The data set is written as fast as the peer takes it and not copied. When its iterator fails midway the

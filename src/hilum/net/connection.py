@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from mmap import mmap
 from typing import Protocol, cast
 
 from hilum.kernel.errors import HilumError, LimitExceeded, LocalProtocolError, RemoteProtocolError, Unavailable
+from hilum.kernel.files import FileRange
 from hilum.kernel.limits import (
     ARTIM_TIMEOUT_S,
+    FILE_PIECE_BYTES,
     IDLE_TIMEOUT_S,
     MESSAGE_PROGRESS_BYTES,
     MESSAGE_PROGRESS_TIMEOUT_S,
@@ -21,6 +23,7 @@ from hilum.kernel.limits import (
     RECEIVE_BUFFER_BYTES,
     WRITE_TIMEOUT_S,
 )
+from hilum.net.files import FileChannel
 from hilum.ul.core import AssociationCore, Role
 from hilum.ul.primitives import NEED_DATA, Abort, Buffer, ConnectionClosed, Event, Primitive
 
@@ -140,6 +143,8 @@ class Connection(asyncio.BufferedProtocol):
         self._last_received = self._write_progress_at = self._window_start = self._loop.time()
         self._window_bytes = 0
         self._unsent_bytes = 0
+        self._channel: FileChannel | None = None
+        self._is_held = False
 
     # --- asyncio's side ----------------------------------------------------------------------------------------
 
@@ -211,6 +216,8 @@ class Connection(asyncio.BufferedProtocol):
         """Let the core see the end; what was received before is still delivered."""
         self.resume_writing()
         self._closing = True
+        if self._channel is not None:
+            self._channel.close()
         self._others.discard(self)
         if self._check is not None:
             self._check.cancel()
@@ -262,6 +269,55 @@ class Connection(asyncio.BufferedProtocol):
         """
         self.core.send_fragments(context_id, fragments, self._loop.time())
         self._flush()
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether `send_file` can be used: not over TLS, and not on every system."""
+        return FileChannel.is_possible(self._transport)
+
+    async def send_file(
+        self, context_id: int, command: Iterable[Primitive], content: FileRange, fragment_bytes: int
+    ) -> None:
+        """Write a command set and its whole data set, a range of a file that does not pass through this process.
+
+        What this side sends meanwhile, an abort that is, goes out between two PDUs.
+
+        Raises:
+            LocalProtocolError: the core's state does not allow it.
+            CorruptData: the file ends before the range does.
+            Unavailable: the association has ended, or the file cannot be read.
+        """
+        if self._channel is None:
+            self._channel = FileChannel(self._transport, self.pause_writing, self.resume_writing)
+        channel, descriptor = self._channel, content.file.descriptor
+        offset, end = content.offset, content.offset + content.length
+        loaded = offset
+        while offset < end:
+            if offset >= loaded:
+                loaded = min(offset + max(FILE_PIECE_BYTES // fragment_bytes, 1) * fragment_bytes, end)
+                await content.file.load(offset, loaded - offset)
+            await channel.emptied(self.drained)
+            if self.is_ended:
+                raise Unavailable("the association has ended", code="association-ended")
+            size = min(fragment_bytes, end - offset)
+            for primitive in command:
+                self.core.send(primitive, self._loop.time())
+            command = ()
+            head = self.core.fragment_head(context_id, size, is_last=offset + size == end)
+            head = b"".join((*self.core.data_to_send(), head))
+            self._is_held = True
+            try:
+                await channel.send(descriptor, offset, size, head=head)
+            except BaseException as error:
+                # The PDU is not whole: nothing can follow it, not even an abort.
+                self._transport.abort()
+                if isinstance(error, ConnectionError):
+                    raise Unavailable("the association has ended", code="association-ended") from error
+                raise
+            finally:
+                self._is_held = False
+            offset += size
+            self._flush()
 
     async def drained(self) -> None:
         """Wait until the peer has taken enough for more to be written.
@@ -333,9 +389,10 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _flush(self) -> None:
-        buffers = self.core.data_to_send()
-        if buffers and not self._transport.is_closing():
-            self._transport.writelines(buffers)
+        if not self._is_held:
+            buffers = self.core.data_to_send()
+            if buffers and not self._transport.is_closing():
+                self._transport.writelines(buffers)
         self._arm_artim()
 
     def _end(self, error: BaseException | None) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Final, cast
 
 from hilum.kernel.errors import CorruptData
-from hilum.kernel.limits import MIB
+from hilum.kernel.files import FileRange
+from hilum.kernel.limits import BLOB_CHUNK_BYTES, MIB
 
 # What one call may hand over: about a tenth of a millisecond.
 _AT_A_TIME_BYTES: Final = 1 * MIB
@@ -32,8 +33,10 @@ class FileChannel:
         self, transport: asyncio.BaseTransport, on_full: Callable[[], object], on_room: Callable[[], object]
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._transport = cast(asyncio.WriteTransport, transport)
         # Event loops do not let anyone wait for a descriptor that a transport has, so it gets a second one.
-        self._descriptor = os.dup(transport.get_extra_info("socket").fileno())
+        self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        self._descriptor = self._socket.fileno()
         self._on_full = on_full
         self._on_room = on_room
         self._waiting: asyncio.Future[None] | None = None
@@ -50,8 +53,29 @@ class FileChannel:
             and transport.get_extra_info("ssl_object") is None
         )
 
-    async def send(self, descriptor: int, offset: int, length: int) -> None:
-        """Send a range of an open file.
+    async def emptied(self, drained: Callable[[], Awaitable[None]]) -> None:
+        """Return when nothing waits in the transport's buffer, or the connection is gone.
+
+        Args:
+            drained: waits while the transport has its protocol pause.
+        """
+        transport = self._transport
+        if transport.get_write_buffer_size():
+            await asyncio.sleep(0)  # event loops gather the writes of one turn
+        if not transport.get_write_buffer_size():
+            return
+        _, high = transport.get_write_buffer_limits()
+        transport.set_write_buffer_limits(high=0)
+        try:
+            while self._is_open and transport.get_write_buffer_size():
+                await drained()
+                await asyncio.sleep(0)
+        finally:
+            if self._is_open:
+                transport.set_write_buffer_limits(high=high)
+
+    async def send(self, descriptor: int, offset: int, length: int, *, head: bytes = b"") -> None:
+        """Send a range of an open file, and before it some bytes.
 
         Ended early, by an error or a cancellation, it may have sent any part: the connection is of no use then.
 
@@ -60,9 +84,15 @@ class FileChannel:
             ConnectionError: the connection is gone.
         """
         end = offset + length
+        while head:
+            self._require_open()
+            try:
+                # They leave together with the file's first bytes.
+                head = head[self._socket.send(head, socket.MSG_MORE) :]
+            except BlockingIOError:
+                await self._room()
         while offset < end:
-            if not self._is_open:
-                raise ConnectionResetError("the connection is closed")
+            self._require_open()
             try:
                 sent = os.sendfile(self._descriptor, descriptor, offset, min(end - offset, _AT_A_TIME_BYTES))
             except BlockingIOError:
@@ -73,6 +103,10 @@ class FileChannel:
             offset += sent
             if offset < end:
                 await asyncio.sleep(0)  # a peer as fast as we are would leave others no turn
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise ConnectionResetError("the connection is closed")
 
     async def _room(self) -> None:
         self._waiting = self._loop.create_future()
@@ -95,5 +129,22 @@ class FileChannel:
         if self._is_open:
             self._is_open = False
             self._loop.remove_writer(self._descriptor)
-            os.close(self._descriptor)
+            self._socket.close()
             self._wake()
+
+
+async def chunks_of(file_range: FileRange) -> AsyncGenerator[bytes, None]:
+    """Yield a range as bytes: one copy, and a thread only if the range is not in memory.
+
+    Raises:
+        CorruptData: the file ends before the range does.
+    """
+    offset, end = file_range.offset, file_range.offset + file_range.length
+    while offset < end:
+        size = min(BLOB_CHUNK_BYTES, end - offset)
+        await file_range.file.load(offset, size)
+        chunk = os.pread(file_range.file.descriptor, size, offset)
+        if len(chunk) != size:
+            raise CorruptData("a stored blob is shorter than recorded", code="short-blob")
+        offset += size
+        yield chunk

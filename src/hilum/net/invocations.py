@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hilum.dimse.messages import Request, Response
@@ -11,7 +11,7 @@ from hilum.dimse.status import is_pending
 from hilum.kernel.errors import Unavailable
 from hilum.kernel.limits import RESPONSE_TIMEOUT_S
 from hilum.net.association import Association
-from hilum.ul.primitives import Buffer
+from hilum.net.outbox import DataSet
 
 
 class Invocations:
@@ -42,7 +42,7 @@ class Invocations:
         association: Association,
         context_id: int,
         request: Request,
-        data_set: AsyncIterable[Buffer] | Buffer | None = None,
+        data_set: DataSet | None = None,
     ) -> Response:
         """Return the final response to a request, which is sent once the window has room for it.
 
@@ -58,7 +58,7 @@ class Invocations:
         association: Association,
         context_id: int,
         request: Request,
-        data_set: AsyncIterable[Buffer] | Buffer | None = None,
+        data_set: DataSet | None = None,
     ) -> Response:
         """Do as `invoke`, within a `turn`."""
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()

@@ -6,18 +6,29 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from hilum.dimse.command_set import encode_command_set
 from hilum.dimse.fragments import fragment_command, fragment_data_set, max_fragment_bytes
 from hilum.dimse.messages import Message
 from hilum.kernel.errors import Unavailable
+from hilum.kernel.files import FileRange
+from hilum.kernel.limits import KIB
 from hilum.net.connection import Connection
+from hilum.net.files import chunks_of
 from hilum.ul.primitives import Buffer, PData
 
 # PDUs handed to the socket before looking whether the peer keeps up.
 _PDUS_AT_A_TIME = 8
 # The same for whole messages of some hundred bytes.
 _MESSAGES_AT_A_TIME = 64
+
+
+# Smaller fragments are read and written many at a time, which costs less than two calls for each.
+_LEAST_FILE_FRAGMENT_BYTES = 32 * KIB
+
+DataSet: TypeAlias = AsyncIterable[Buffer] | Buffer | FileRange
+"""The data set of a message: in pieces, at hand, or in an open file."""
 
 
 class Outbox:
@@ -51,7 +62,7 @@ class Outbox:
                     if not self._connection.is_ended:
                         self._connection.send(*fragment_command(context_id, message, self._fragment_bytes))
 
-    async def stream(self, context_id: int, message: Message, data_set: AsyncIterable[Buffer] | Buffer | None) -> None:
+    async def stream(self, context_id: int, message: Message, data_set: DataSet | None) -> None:
         """Write a message and its data set within a `turn`, without copying.
 
         When the data set's iterator fails the association is aborted: a message once begun cannot be taken back.
@@ -63,6 +74,8 @@ class Outbox:
         try:
             if data_set is None:
                 await self._write(command)
+            elif isinstance(data_set, FileRange):
+                await self._stream_file(context_id, command, data_set)
             elif isinstance(data_set, AsyncIterable):
                 await self._write(command)
                 async for piece in data_set:
@@ -101,6 +114,18 @@ class Outbox:
         except BaseException as error:
             self._connection.abort(error)
             raise
+
+    async def _stream_file(self, context_id: int, command: Iterator[PData], content: FileRange) -> None:
+        if content.length and self._fragment_bytes >= _LEAST_FILE_FRAGMENT_BYTES and self._connection.takes_files:
+            await self._connection.send_file(context_id, command, content, self._fragment_bytes)
+            return
+        await self._write(command)
+        missing = content.length
+        async for chunk in chunks_of(content):
+            missing -= len(chunk)
+            await self._write(self._fragments(context_id, chunk, is_end=not missing))
+        if not content.length:
+            await self._write(self._fragments(context_id, b"", is_end=True))
 
     def _fragments(self, context_id: int, data: Buffer, *, is_end: bool) -> Iterator[PData]:
         return fragment_data_set(context_id, data, self._fragment_bytes, is_end=is_end)

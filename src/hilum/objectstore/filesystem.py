@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,9 +13,9 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from hilum.archive.keys import require_blob_key
-from hilum.kernel.errors import Conflict, NotFound, Unavailable
-from hilum.kernel.limits import MAX_OPEN_BLOBS, MIB
-from hilum.objectstore.open_files import OpenBlob, is_in_memory, prefetch
+from hilum.kernel.limits import MIB
+from hilum.objectstore.failures import translated
+from hilum.objectstore.open_files import OpenBlob, OpenFiles
 from hilum.objectstore.ranges import read_ahead, require_length
 
 P = ParamSpec("P")
@@ -29,7 +27,6 @@ _PART_SUFFIX: Final = ".part"
 _CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _MODE: Final = 0o640
 _KNOWN_DIRECTORIES: Final = 16_384
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MOST_BUFFERS: Final = 1024  # IOV_MAX of Linux and macOS
 
 
@@ -45,8 +42,7 @@ class FilesystemStore:
         self._directories: set[str] = set()
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="blob-writer")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="blob-reader")
-        self._open_count = 0
-        self._is_in_memory: bool | None = None
+        self._open_files = OpenFiles(self._root, self._readers)
 
     def put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> asyncio.Future[None]:
         """Begin to keep the concatenated parts under a new key; durable once the future has its result.
@@ -90,7 +86,7 @@ class FilesystemStore:
             yield chunk
 
     async def open_files(self, keys: Sequence[str]) -> list[OpenBlob] | None:
-        """Return the blobs as open files, which the caller closes; opened in one thread hop.
+        """Return the blobs as open files, which the caller closes.
 
         None when too many are open already, and on systems that cannot tell what is in memory: read them then.
 
@@ -98,34 +94,7 @@ class FilesystemStore:
             NotFound: one of them is not there; none is left open.
             Unavailable: the disk fails.
         """
-        if sys.platform != "linux" or self._open_count + len(keys) > MAX_OPEN_BLOBS:
-            return None
-        self._open_count += len(keys)
-        loop = asyncio.get_running_loop()
-        opening = loop.run_in_executor(self._readers, self._open_files, [require_blob_key(key) for key in keys])
-        try:
-            opened = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(lambda done: self._close_unwanted(done, len(keys)))
-            raise
-        except BaseException:
-            self._open_count -= len(keys)
-            raise
-        in_memory = bool(self._is_in_memory)
-        return [
-            OpenBlob(descriptor, size, is_in_memory=in_memory, readers=self._readers, on_close=self._note_closed)
-            for descriptor, size in opened
-        ]
-
-    def _note_closed(self) -> None:
-        self._open_count -= 1
-
-    def _close_unwanted(self, opening: asyncio.Future[list[tuple[int, int]]], count: int) -> None:
-        """Close what was opened for somebody who is gone."""
-        self._open_count -= count
-        if not opening.cancelled() and opening.exception() is None:
-            for descriptor, _ in opening.result():
-                os.close(descriptor)
+        return await self._open_files.open([self._path(require_blob_key(key)) for key in keys])
 
     async def delete(self, key: str) -> None:
         """Remove the blob and what an interrupted `put` left of it; a key that is not there is no error."""
@@ -145,7 +114,7 @@ class FilesystemStore:
 
     def _put(self, key: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
         path = self._path(require_blob_key(key))
-        with _translated():
+        with translated():
             part = self._create_part(path)
             try:
                 with _removed_on_failure(path + _PART_SUFFIX):
@@ -157,7 +126,7 @@ class FilesystemStore:
 
     def _put_file(self, key: str, staged: str) -> None:
         path = self._path(key)
-        with _translated():
+        with translated():
             self._ensure_directory(os.path.dirname(path), anew=True)
             if os.stat(staged).st_dev != os.stat(os.path.dirname(path)).st_dev:
                 self._copy(staged, path)
@@ -218,37 +187,20 @@ class FilesystemStore:
         return self._read_many(key, [(offset, length)])[0]
 
     def _read_many(self, key: str, ranges: Sequence[tuple[int, int | None]]) -> list[bytes]:
-        with _translated():
+        with translated():
             descriptor = os.open(self._path(key), os.O_RDONLY)
             try:
                 return [_read_range(descriptor, offset, length) for offset, length in ranges]
             finally:
                 os.close(descriptor)
 
-    def _open_files(self, keys: Sequence[str]) -> list[tuple[int, int]]:
-        opened: list[tuple[int, int]] = []
-        try:
-            with _translated():
-                for key in keys:
-                    descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
-                    opened.append((descriptor, 0))
-                    opened[-1] = (descriptor, os.fstat(descriptor).st_size)
-                    prefetch(*opened[-1])
-                if self._is_in_memory is None:
-                    self._is_in_memory = is_in_memory(self._root)
-        except BaseException:
-            for descriptor, _ in opened:
-                os.close(descriptor)
-            raise
-        return opened
-
     def _size(self, key: str) -> int:
-        with _translated():
+        with translated():
             return os.stat(self._path(key)).st_size
 
     def _delete(self, key: str) -> None:
         path = self._path(key)
-        with _translated():
+        with translated():
             for name in (path, path + _PART_SUFFIX):
                 try:
                     os.unlink(name)
@@ -303,17 +255,3 @@ def _removed_on_failure(path: str) -> Iterator[None]:
         except FileNotFoundError:
             pass
         raise
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotFound("there is no such blob", code="blob-not-found") from error
-    except FileExistsError as error:
-        raise Conflict("the blob's key is taken", code="blob-exists") from error
-    except OSError as error:
-        if error.errno in _FULL:
-            raise Unavailable("the storage is full", code="storage-full") from error
-        raise Unavailable(f"the storage fails: {error.strerror}", code="storage-failed") from error

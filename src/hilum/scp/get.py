@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from hilum.archive.model import StoredInstance
@@ -13,6 +13,7 @@ from hilum.archive.sending import Transcoder
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from hilum.dimse.messages import CGetRequest, CStoreRequest
 from hilum.kernel.errors import CorruptData, HilumError, Unsupported
+from hilum.kernel.files import Content
 from hilum.kernel.limits import INSTANCES_READ_AHEAD, SEND_WINDOW
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
 from hilum.scp.negotiation import MESSAGE_RULE, STORAGE_TRANSFER_SYNTAXES, ScpSettings, is_storage
@@ -22,8 +23,6 @@ from hilum.scp.suboperations import Outcome, Progress, outcome_of
 from hilum.ul.negotiation import AgreedContext, TransferSyntaxRule
 from hilum.ul.primitives import AssociateRequest, ExtendedNegotiation, RoleSelection
 
-DataSet = bytes | AsyncGenerator[bytes, None]
-
 # What instances are converted to first: every reader knows these.
 _PREFERRED_TARGETS: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
@@ -31,8 +30,8 @@ _PREFERRED_TARGETS: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIA
 class DataSets(Protocol):
     """What gives the instances that are sent."""
 
-    async def data_set(self, instance: StoredInstance) -> DataSet:
-        """Return the stored data set, of even length: at once, or as a generator that whoever gets it closes.
+    async def data_set(self, instance: StoredInstance) -> Content:
+        """Return the stored data set, of even length.
 
         Raises HilumError when it cannot be read.
         """
@@ -157,7 +156,7 @@ class Getting:
                         return
                     await self._send(instance, context_id, data_set)
 
-    async def _open(self, instance: StoredInstance) -> tuple[int, DataSet]:
+    async def _open(self, instance: StoredInstance) -> tuple[int, Content]:
         """Return the presentation context an instance goes over, and its data set in the context's transfer syntax.
 
         Raises:
@@ -180,7 +179,7 @@ class Getting:
         what = "transfer syntax" if contexts else "SOP class"
         raise Unsupported(f"the requestor accepts no context for the {what} as SCP", code="no-context")
 
-    async def _send(self, instance: StoredInstance, context_id: int, data_set: DataSet) -> None:
+    async def _send(self, instance: StoredInstance, context_id: int, data_set: Content) -> None:
         """Send one instance and count its answer.
 
         Raises:

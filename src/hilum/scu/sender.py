@@ -14,6 +14,7 @@ from hilum.archive.sending import InstanceSent, InstanceSource, MoveOriginator, 
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.dimse.messages import Priority
 from hilum.kernel.errors import HilumError
+from hilum.kernel.files import Content
 from hilum.scu.contexts import InstanceKind
 from hilum.scu.remote import Dial
 from hilum.scu.storage import always, send_instances
@@ -25,8 +26,8 @@ _FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 class StoredDataSets(Protocol):
     """What sending needs of retrieval."""
 
-    async def data_set(self, instance: StoredInstance) -> bytes | AsyncGenerator[bytes, None]:
-        """Return the bytes of the stored data set, of even length; who gets a generator closes it."""
+    async def data_set(self, instance: StoredInstance) -> Content:
+        """Return the stored data set, of even length."""
         ...
 
 
@@ -49,8 +50,8 @@ class StoredOutgoing:
         """Its own UID."""
         return self.instance.sop_instance_uid
 
-    async def data_set(self, transfer_syntax_uid: str) -> bytes | AsyncGenerator[bytes, None]:
-        """Return the stored bytes, streamed when they are many, or those the transcoder makes of them.
+    async def data_set(self, transfer_syntax_uid: str) -> Content:
+        """Return the stored bytes, in their file or streamed when they are many, or those the transcoder makes of them.
 
         Raises:
             Unsupported, CorruptData: they cannot be had in this syntax.

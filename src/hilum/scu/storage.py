@@ -14,8 +14,10 @@ from hilum.archive.sending import MoveOriginator, SendState, never
 from hilum.dimse.messages import CStoreRequest, Priority, Response
 from hilum.dimse.status import STORAGE, StatusCategory, describe_status
 from hilum.kernel.errors import CorruptData, Forbidden, HilumError, Unavailable, Unsupported
+from hilum.kernel.files import Content, FileRange
 from hilum.kernel.limits import SEND_ATTEMPTS, SEND_RETRY_DELAY_S, SEND_WINDOW
 from hilum.net.association import Association
+from hilum.net.files import chunks_of
 from hilum.scu.contexts import InstanceKind, plan_contexts
 from hilum.scu.handler import RequestorHandler
 from hilum.scu.pace import Pace
@@ -41,10 +43,8 @@ class Outgoing(Protocol):
         """What its presentation contexts are for, with the transfer syntaxes it can be sent in, best first."""
         ...
 
-    async def data_set(self, transfer_syntax_uid: str) -> bytes | AsyncGenerator[bytes, None]:
+    async def data_set(self, transfer_syntax_uid: str) -> Content:
         """Return the data set in one of the syntaxes of its kind, of even length.
-
-        Who gets a generator closes it.
 
         Raises:
             Unsupported: it cannot be had in this syntax after all.
@@ -240,7 +240,7 @@ class _Worker(Generic[OutgoingT]):
                         answer_count, error = await self._send_over_one_association(is_over)
             except HilumError as opening_error:
                 error = opening_error
-            if error is None or isinstance(error, _UnreadableError):
+            if error is None or isinstance(error, _UnreadableError | CorruptData):
                 continue
             failures = 1 if answer_count else failures + 1
             if isinstance(error, Forbidden) or failures >= terms.attempts:
@@ -343,7 +343,7 @@ class _Link(Generic[OutgoingT]):
                         return
                     await self._exchange(item, context_id, data_set)
 
-    async def _open(self, instance: OutgoingT) -> tuple[int, bytes | AsyncGenerator[bytes, None]]:
+    async def _open(self, instance: OutgoingT) -> tuple[int, Content]:
         """Return the context to send over, and the data set in its transfer syntax.
 
         Raises:
@@ -364,9 +364,7 @@ class _Link(Generic[OutgoingT]):
             code="context-refused",
         )
 
-    async def _exchange(
-        self, item: _Pending[OutgoingT], context_id: int, data_set: bytes | AsyncGenerator[bytes, None]
-    ) -> None:
+    async def _exchange(self, item: _Pending[OutgoingT], context_id: int, data_set: Content) -> None:
         """Send one instance and note its answer, or what broke the association."""
         terms = self._shipment.terms
         self._message_id = self._message_id % 0xFFFF + 1
@@ -379,17 +377,17 @@ class _Link(Generic[OutgoingT]):
             move_originator_message_id=terms.originator.message_id if terms.originator else None,
         )
         try:
-            if isinstance(data_set, bytes) and terms.pace is None:
+            if isinstance(data_set, bytes | FileRange) and terms.pace is None:
                 response = await self._handler.invoke(self._association, context_id, request, data_set)
             else:
                 async with contextlib.aclosing(_outgoing(data_set, terms.pace)) as pieces:
                     response = await self._handler.invoke(self._association, context_id, request, pieces)
-        except _UnreadableError as error:
+        except (_UnreadableError, CorruptData) as error:
             # The message was half sent: the association is lost with it, and the others under way are begun anew.
             self._error = error
             self._shipment.note(SendResult(item.instance, SendState.FAILED, reason=error.message))
         except HilumError as error:
-            if isinstance(self._error, _UnreadableError):
+            if isinstance(self._error, _UnreadableError | CorruptData):
                 self._shipment.put_back(item)
                 return
             self._error = error
@@ -403,8 +401,10 @@ class _UnreadableError(Unavailable):
     """The instance could not be read to its end."""
 
 
-async def _outgoing(data_set: bytes | AsyncGenerator[bytes, None], pace: Pace | None) -> AsyncGenerator[Buffer, None]:
+async def _outgoing(data_set: Content, pace: Pace | None) -> AsyncGenerator[Buffer, None]:
     """Yield the pieces of a data set as they may go; what fails to be read is no fault of the remote."""
+    if isinstance(data_set, FileRange):
+        data_set = chunks_of(data_set)
     try:
         if pace is not None:
             async for paced in pace.pieces(data_set):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
-from hilum.archive.blob_files import BlobFile, FilePiece
 from hilum.archive.model import StoredInstance
 from hilum.archive.ports import BlobStore
 from hilum.kernel.errors import CorruptData
+from hilum.kernel.files import FilePiece, FileRange, OpenFile
 from hilum.kernel.limits import BLOBS_OPENED_AHEAD, FILE_PIECE_BYTES
 
 
 async def opened_in_turn(
     blobs: BlobStore, instances: Sequence[StoredInstance]
-) -> AsyncGenerator[tuple[Sequence[StoredInstance], Sequence[BlobFile] | None], None]:
+) -> AsyncGenerator[tuple[Sequence[StoredInstance], Sequence[OpenFile] | None], None]:
     """Yield some instances after the others with their files, which stay open until the next are asked for.
 
     None stands for the files where the store has none to give now. Whoever leaves early closes the generator.
@@ -25,7 +24,7 @@ async def opened_in_turn(
         CorruptData: it is shorter than the index says.
     """
     batches = [instances[start : start + BLOBS_OPENED_AHEAD] for start in range(0, len(instances), BLOBS_OPENED_AHEAD)]
-    ahead: asyncio.Task[Sequence[BlobFile] | None] | None = None
+    ahead: asyncio.Task[Sequence[OpenFile] | None] | None = None
     try:
         for number, batch in enumerate(batches):
             opening = ahead or asyncio.ensure_future(open_files(blobs, batch))
@@ -46,7 +45,7 @@ async def opened_in_turn(
                 _close(ahead.result())
 
 
-async def open_files(blobs: BlobStore, instances: Sequence[StoredInstance]) -> Sequence[BlobFile] | None:
+async def open_files(blobs: BlobStore, instances: Sequence[StoredInstance]) -> Sequence[OpenFile] | None:
     """Return the instances' files, which the caller closes; None where the store has none to give now.
 
     Raises:
@@ -63,7 +62,7 @@ async def open_files(blobs: BlobStore, instances: Sequence[StoredInstance]) -> S
     return files
 
 
-async def file_pieces(file: BlobFile, offset: int, length: int) -> AsyncIterator[FilePiece]:
+async def file_pieces(file: OpenFile, offset: int, length: int) -> AsyncIterator[FilePiece]:
     """Yield a range of a file in pieces, each once it is in memory."""
     end = offset + length
     while offset < end:
@@ -73,20 +72,23 @@ async def file_pieces(file: BlobFile, offset: int, length: int) -> AsyncIterator
         offset += size
 
 
-@asynccontextmanager
-async def open_file(blobs: BlobStore, instance: StoredInstance) -> AsyncGenerator[BlobFile | None, None]:
-    """Give an instance's file, or None where the store has none to give now; closed at the end.
+async def open_range(blobs: BlobStore, instance: StoredInstance, offset: int, length: int) -> FileRange | None:
+    """Return a range of an instance's file, its beginning in memory; None where the store has no file to give now.
 
     Raises:
         NotFound, CorruptData: as `open_files`.
     """
     files = await open_files(blobs, [instance])
+    if files is None:
+        return None
     try:
-        yield files[0] if files is not None else None
-    finally:
+        await files[0].load(offset, min(length, FILE_PIECE_BYTES))
+    except BaseException:
         _close(files)
+        raise
+    return FileRange(files[0], offset, length)
 
 
-def _close(files: Sequence[BlobFile] | None) -> None:
+def _close(files: Sequence[OpenFile] | None) -> None:
     for file in files or ():
         file.close()

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from hilum.archive.blob_files import FilePiece
 from hilum.archive.model import SeriesMetadata, StoredInstance
 from hilum.archive.ports import BlobStore, InstanceIndex
 from hilum.archive.query import InstanceSelection
@@ -21,6 +20,7 @@ from hilum.dicom.inflate import Inflater
 from hilum.dicom.native_frames import aligned, frame_of_words, pixel_word_bytes, words_of_frame
 from hilum.dicom.uids import transfer_syntax
 from hilum.kernel.errors import CorruptData, LimitExceeded, LocalProtocolError, NotFound
+from hilum.kernel.files import Content, FilePiece
 from hilum.kernel.limits import (
     BLOB_CHUNK_BYTES,
     MAX_INFLATED_BYTES,
@@ -28,7 +28,7 @@ from hilum.kernel.limits import (
     RETRIEVE_READ_AHEAD_BYTES,
 )
 from hilum.services.metadata import MetadataMaker
-from hilum.services.open_files import file_pieces, open_file, opened_in_turn
+from hilum.services.open_files import file_pieces, open_range, opened_in_turn
 from hilum.services.outgoing import in_even_pieces
 
 # Codes of the module `array` by VR, for values that are sequences of numbers (PS3.5 §7.3).
@@ -94,11 +94,12 @@ class RetrieveService:
             )
         return found
 
-    async def data_set(self, instance: StoredInstance) -> bytes | AsyncGenerator[bytes, None]:
-        """Return the bytes of the stored data set: at once when they are few, else a generator that reads on.
+    async def data_set(self, instance: StoredInstance) -> Content:
+        """Return the stored data set: in its open file, or where there is none to be had, the bytes when they are few
+        and else a generator that reads on. Whoever gets file or generator closes it.
 
-        Its first bytes have been read then, so that what is gone is known before anything is sent. Who gets a
-        generator closes it. A data set of odd length, as deflated ones of careless senders are, gets the zero byte
+        The first bytes have been read then, so that what is gone is known before anything is sent. A data set of odd
+        length, as deflated ones of careless senders are, gets the zero byte
         that makes it even (PS3.5 §A.5).
 
         Raises:
@@ -106,6 +107,9 @@ class RetrieveService:
         """
         blob = instance.blob
         size_bytes = blob.size_bytes - blob.data_set_offset
+        in_file = None if size_bytes % 2 else await open_range(self._blobs, instance, blob.data_set_offset, size_bytes)
+        if in_file is not None:
+            return in_file
         if size_bytes <= _WHOLE_FILE_BYTES:
             content = await self._blobs.read(blob.key, blob.data_set_offset, size_bytes)
             return content + b"\0" if size_bytes % 2 else content
@@ -123,9 +127,13 @@ class RetrieveService:
         """Yield a range of the instance's Part 10 file as pieces of the open file, or as bytes where there is none."""
         rest = instance.blob.size_bytes - offset
         length = rest if length is None else min(length, rest)
-        async with open_file(self._blobs, instance) as file:
-            pieces = file_pieces(file, offset, length) if file is not None else self.stream(instance, offset, length)
-            async for piece in pieces:
+        in_file = await open_range(self._blobs, instance, offset, length)
+        if in_file is None:
+            async for chunk in self.stream(instance, offset, length):
+                yield chunk
+            return
+        async with aclosing(in_file):
+            async for piece in file_pieces(in_file.file, offset, length):
                 yield piece
 
     async def part10_pieces(

@@ -292,6 +292,15 @@ def encode_fragments(context_id: int, fragments: Iterable[tuple[bool, Buffer]]) 
     return buffers
 
 
+def encode_fragment_head(context_id: int, size_bytes: int, *, is_last: bool) -> bytes:
+    """Return the bytes before a data set's fragment that has a P-DATA-TF PDU of its own.
+
+    Reference: PS3.8 §9.3.5, Annex E.2
+    """
+    control = PDV_LAST if is_last else 0
+    return P_DATA_HEADER.pack(PduType.P_DATA_TF, size_bytes + PDV_HEADER.size, size_bytes + 2, context_id, control)
+
+
 def _control_header(pdv: PresentationDataValue) -> int:
     return (PDV_COMMAND if pdv.is_command else 0) | (PDV_LAST if pdv.is_last else 0)
 

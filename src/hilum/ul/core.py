@@ -15,7 +15,7 @@ from typing import Final
 
 from hilum.kernel import limits
 from hilum.kernel.errors import LocalProtocolError, RemoteProtocolError
-from hilum.ul.codec import decode, decode_p_data, encode, encode_fragments, p_data_length
+from hilum.ul.codec import decode, decode_p_data, encode, encode_fragment_head, encode_fragments, p_data_length
 from hilum.ul.inbox import Inbox
 from hilum.ul.negotiation import AgreedContext, agreed_contexts
 from hilum.ul.pdu import PDV_HEADER, PduType, check_header, violation
@@ -266,17 +266,31 @@ class AssociationCore:
 
         Reference: PS3.8 §9.3.5
         """
-        trigger = _REQUESTED[PData]
-        if self._closed or TRANSITIONS[trigger, self._state] is None:
+        self._require_sendable(context_id, max((len(data) for _, data in fragments), default=0))
+        self._now = now
+        self._perform(_REQUESTED[PData], buffers=encode_fragments(context_id, fragments))
+
+    def fragment_head(self, context_id: int, size_bytes: int, *, is_last: bool) -> bytes:
+        """Return what stands before a fragment of a data set in a P-DATA-TF PDU of its own.
+
+        For fragments whose bytes never come here: the caller writes this, and then them, with nothing between.
+
+        Raises:
+            LocalProtocolError: as `send`.
+
+        Reference: PS3.8 §9.3.5
+        """
+        self._require_sendable(context_id, size_bytes)
+        return encode_fragment_head(context_id, size_bytes, is_last=is_last)
+
+    def _require_sendable(self, context_id: int, fragment_bytes: int) -> None:
+        if self._closed or TRANSITIONS[_REQUESTED[PData], self._state] is None:
             raise LocalProtocolError(f"P-DATA cannot be sent in state {self._state.value}", state=self._state.value)
         if context_id not in self.contexts:
             raise LocalProtocolError("PDV for a context that was not agreed on", context_id=context_id)
-        buffers = encode_fragments(context_id, fragments)
-        longest = max((len(data) for _, data in fragments), default=0) + PDV_HEADER.size
-        if self._max_sent and longest > self._max_sent:
-            raise LocalProtocolError("P-DATA larger than the peer takes", length=longest, limit=self._max_sent)
-        self._now = now
-        self._perform(trigger, buffers=buffers)
+        length = fragment_bytes + PDV_HEADER.size
+        if self._max_sent and length > self._max_sent:
+            raise LocalProtocolError("P-DATA larger than the peer takes", length=length, limit=self._max_sent)
 
     def _check_p_data(self, p_data: PData) -> None:
         if not p_data.pdvs:

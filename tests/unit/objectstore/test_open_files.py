@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from hilum.archive.keys import instance_blob_key
 from hilum.kernel.errors import NotFound
 from hilum.kernel.limits import MAX_OPEN_BLOBS
 from hilum.objectstore import FilesystemStore
+from hilum.objectstore.cached_open import open_cached
 from hilum.objectstore.open_files import is_in_memory, is_resident
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere blobs are read: run this on Linux")
@@ -31,6 +33,32 @@ async def _until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it does not come to this")
+
+
+def _unknown(path: str) -> int:
+    """Know no name without asking a disk."""
+    raise OSError(errno.EAGAIN, path)
+
+
+async def test_what_the_system_has_in_memory_needs_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        os.close(open_cached(str(tmp_path)))
+    except OSError:
+        pytest.skip("this kernel opens nothing without asking a disk: run it on Linux 5.12 or later")
+    store = FilesystemStore(tmp_path)
+    for key in KEYS:
+        await store.put(key, [key.encode()])
+    first = await store.open_files(KEYS[:1])
+    hops: list[object] = []
+    monkeypatch.setattr(store._readers, "submit", lambda *call: hops.append(call))
+    files = [*(first or ()), *(await store.open_files(KEYS[1:]) or ())]
+    for key, file in zip(KEYS, files, strict=True):
+        await file.load(0, file.size_bytes)
+        assert os.pread(file.descriptor, 1000, 0) == key.encode()
+        file.close()
+    assert not hops
+    monkeypatch.undo()
+    await store.close()
 
 
 async def test_open_files_have_descriptor_and_size_and_outlive_their_blob(tmp_path: Path) -> None:
@@ -51,7 +79,12 @@ async def test_open_files_have_descriptor_and_size_and_outlive_their_blob(tmp_pa
     await store.close()
 
 
-async def test_nothing_stays_open_when_one_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("are_names_known", [True, False])
+async def test_nothing_stays_open_when_one_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, are_names_known: bool
+) -> None:
+    if not are_names_known:
+        monkeypatch.setattr("hilum.objectstore.open_files.open_cached", _unknown)
     store = FilesystemStore(tmp_path)
     await store.put(KEYS[0], [b"x"])
     await store.open_files([])  # the threads have their descriptors now
@@ -97,6 +130,7 @@ async def test_what_is_opened_for_somebody_who_is_gone_is_closed(
         return original(path, flags, mode)
 
     monkeypatch.setattr(os, "open", slowly)
+    monkeypatch.setattr("hilum.objectstore.open_files.open_cached", _unknown)
     opening = asyncio.ensure_future(store.open_files(KEYS[:1]))
     await begun.wait()
     opening.cancel()
@@ -106,7 +140,7 @@ async def test_what_is_opened_for_somebody_who_is_gone_is_closed(
     await store.close()
     await asyncio.sleep(0)
     monkeypatch.undo()
-    await _until(lambda: _open_descriptors() <= before and not store._open_count)
+    await _until(lambda: _open_descriptors() <= before and not store._open_files.count)
 
 
 async def test_what_is_on_the_disk_alone_is_brought_into_memory(tmp_path: Path) -> None:

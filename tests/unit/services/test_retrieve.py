@@ -6,6 +6,7 @@ import gzip
 import os
 import zlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from io import BytesIO
 from typing import Any
 
@@ -25,11 +26,12 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from hilum.archive.blob_files import FilePiece
 from hilum.archive.model import BlobRef, StoredInstance
 from hilum.archive.query import InstanceSelection
 from hilum.kernel.errors import CorruptData, LimitExceeded, LocalProtocolError, NotFound
+from hilum.kernel.files import FilePiece, FileRange
 from hilum.kernel.limits import BLOB_CHUNK_BYTES, MAX_OPEN_BLOBS, RETRIEVE_READ_AHEAD_BYTES
+from hilum.net.files import chunks_of
 from hilum.services.retrieve import RetrieveService
 from support.instances import ct_slice, data_set_bytes, part10
 from support.store_house import House
@@ -140,14 +142,14 @@ class TestOpenFiles:
         monkeypatch: pytest.MonkeyPatch,
         most: int,
     ) -> None:
-        monkeypatch.setattr("hilum.objectstore.filesystem.MAX_OPEN_BLOBS", most)
+        monkeypatch.setattr("hilum.objectstore.open_files.MAX_OPEN_BLOBS", most)
         kinds = set()
         async for instance, content in retrieve.part10_pieces(instances):
             pieces = [(type(piece), _read(piece)) async for piece in content]
             assert b"".join(piece for _, piece in pieces) == await house.blobs.read(instance.blob.key)
             kinds |= {kind for kind, _ in pieces}
         assert (FilePiece in kinds, bytes in kinds) == (most > 0, most < MAX_OPEN_BLOBS)
-        assert house.blobs._open_count == 0
+        assert house.blobs._open_files.count == 0
 
     async def test_a_range_is_given(
         self, house: House, retrieve: RetrieveService, instances: list[StoredInstance]
@@ -157,7 +159,7 @@ class TestOpenFiles:
         for offset, length in ((0, None), (1000, 5_000_000), (len(content) - 10, 100)):
             given = b"".join([_read(piece) async for piece in retrieve.pieces(large, offset, length)])
             assert given == content[offset : None if length is None else offset + length]
-        assert house.blobs._open_count == 0
+        assert house.blobs._open_files.count == 0
 
     async def test_whoever_leaves_early_leaves_nothing_open(
         self, house: House, retrieve: RetrieveService, instances: list[StoredInstance]
@@ -167,7 +169,7 @@ class TestOpenFiles:
             for _ in range(count):
                 await anext(giving)
             await giving.aclose()
-            assert house.blobs._open_count == 0
+            assert house.blobs._open_files.count == 0
 
     async def test_what_is_gone_or_too_short_is_an_error_and_leaves_nothing_open(
         self, house: House, retrieve: RetrieveService, instances: list[StoredInstance]
@@ -183,7 +185,7 @@ class TestOpenFiles:
         with pytest.raises(NotFound):
             async for _ in retrieve.part10_pieces(instances):
                 pass
-        assert house.blobs._open_count == 0
+        assert house.blobs._open_files.count == 0
 
 
 async def test_a_range_of_the_file_can_be_streamed(house: House, retrieve: RetrieveService) -> None:
@@ -217,9 +219,18 @@ async def test_instances_are_selected_by_keys_up_to_a_bound(
 class TestDataSet:
     """What is sent of an instance: the data set without the file's meta information."""
 
+    @pytest.fixture(params=["in files", "as bytes"], autouse=True)
+    def given_as(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+        if request.param == "as bytes":
+            monkeypatch.setattr("hilum.objectstore.open_files.MAX_OPEN_BLOBS", 0)
+        return str(request.param)
+
     async def _given(self, retrieve: RetrieveService, instance: StoredInstance) -> bytes:
         content = await retrieve.data_set(instance)
-        return content if isinstance(content, bytes) else await _joined(content)
+        if isinstance(content, bytes):
+            return content
+        async with aclosing(content):
+            return await _joined(chunks_of(content) if isinstance(content, FileRange) else content)
 
     @pytest.mark.parametrize("side", [64, 1800])
     async def test_it_is_what_was_stored(self, house: House, retrieve: RetrieveService, side: int) -> None:
@@ -228,14 +239,21 @@ class TestDataSet:
         assert await self._given(retrieve, await _only(retrieve, dataset)) == data_set_bytes(part10(dataset))
 
     async def test_a_small_one_is_one_read_a_large_one_is_read_as_it_goes(
-        self, house: House, retrieve: RetrieveService
+        self, house: House, retrieve: RetrieveService, given_as: str
     ) -> None:
         small, large = ct_slice(side=512), ct_slice(side=1800)
         for dataset in (small, large):
             await house.store(dataset)
         found = await _only(retrieve, small), await _only(retrieve, large)
         sizes = _sizes_read(house)
-        await retrieve.data_set(found[0])
+        content = await retrieve.data_set(found[0])
+        if isinstance(content, FileRange):
+            assert given_as == "in files"
+            assert content.length == found[0].blob.size_bytes - found[0].blob.data_set_offset
+            assert not sizes
+            await content.aclose()
+            assert house.blobs._open_files.count == 0
+            return
         assert sizes == [found[0].blob.size_bytes - found[0].blob.data_set_offset]
         assert await self._given(retrieve, found[1])
         assert max(sizes) <= BLOB_CHUNK_BYTES
