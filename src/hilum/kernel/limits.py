@@ -75,6 +75,9 @@ RETRIEVE_SILENCE_S = 1800.0
 MAX_SURVEYED_SERIES = 30
 # How long a remote may take for its final response after C-CANCEL, in which it may finish one instance.
 CANCEL_TIMEOUT_S = 30.0
+# As move SCP: how long a destination may take to answer what was under way when C-CANCEL came. Requestors wait for the
+# final response, often no longer than 30 s, and the destination may be dead.
+CANCELLED_MOVE_GRACE_S = 10.0
 # Responses of one request that wait to be taken, before the peer is slowed down.
 MAX_BUFFERED_RESPONSES = 256
 MAX_BUFFERED_RESPONSE_BYTES = 1 * MIB

@@ -13,7 +13,7 @@ from hilum.archive.remotes import DimseUse, RemoteAe
 from hilum.archive.sending import InstanceSender, InstanceSent, MoveOriginator, SendState
 from hilum.dimse.messages import CMoveRequest
 from hilum.kernel.errors import NotFound
-from hilum.kernel.limits import PENDING_LATEST_S
+from hilum.kernel.limits import CANCELLED_MOVE_GRACE_S, PENDING_LATEST_S
 from hilum.scp.calls import Call, DimseService, Operation, gather, unrecognized
 from hilum.scp.negotiation import MESSAGE_RULE
 from hilum.scp.retrieve import MOVE_MODELS, InstanceArchive, answer_relational, requested_selection
@@ -95,17 +95,27 @@ class MoveService(DimseService):
         instances: Sequence[StoredInstance],
         sender: InstanceSender,
     ) -> None:
-        """Let all be sent, until the peer cancels or is gone; then tell what became of them."""
+        """Let all be sent, until the peer cancels or is gone; then tell what became of them.
+
+        What is under way when the peer cancels has `limits.CANCELLED_MOVE_GRACE_S` to be answered; it counts as
+        remaining then, for nobody knows better.
+        """
         progress = Progress(call, len(instances), remote.ae_title)
         if instances:
             sending = asyncio.ensure_future(_send(call, request, remote, instances, sender, progress))
+            cancelled = asyncio.ensure_future(call.cancelled.wait())
             try:
-                while not sending.done():
-                    await asyncio.wait({sending}, timeout=PENDING_LATEST_S)
+                while not sending.done() and not cancelled.done():
+                    await asyncio.wait(
+                        {sending, cancelled}, timeout=PENDING_LATEST_S, return_when=asyncio.FIRST_COMPLETED
+                    )
                     if not sending.done():
                         progress.keep_alive()
-                sending.result()
+                await asyncio.wait({sending}, timeout=CANCELLED_MOVE_GRACE_S)
+                if sending.done():
+                    sending.result()
             finally:
+                cancelled.cancel()
                 sending.cancel()
         await progress.finish()
 

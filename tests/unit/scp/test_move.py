@@ -130,6 +130,19 @@ async def test_a_cancel_stops_what_has_not_begun() -> None:
     assert sender.closed == 1
 
 
+async def test_a_cancel_is_answered_though_the_destination_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hilum.scp.move.CANCELLED_MOVE_GRACE_S", 0.05)
+    never = asyncio.Event()
+    sender = ScriptedSender(gate=lambda position: never if position == 1 else None)
+    async with peer_of(MemoryArchive([stored(number) for number in (1, 2, 3)]), sender) as peer:
+        await peer.begin_move(STUDY, "VIEWER", context_id=MOVE)
+        await until(lambda: peer.pending)
+        peer.cancel(MOVE)
+        final = await peer.final()
+        assert (final.status, counts_of(final)) == (0xFE00, (2, 1, 0, 0))
+        await until(lambda: sender.closed)
+
+
 async def test_sending_stops_when_the_requestor_is_gone() -> None:
     gate = asyncio.Event()
     sender = ScriptedSender(gate=lambda position: gate if position == 1 else None)
