@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from hilum.console.pages import WEB_DIRECTORY
 from support.browsing import AXE, Visit, chromium_path, running_browser
 from support.running import PASSWORD, RunningHilum, running_hilum
+
+# Pages ask again every few seconds; a busy machine takes a few more.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def forward(visit: Visit, study: str, destination: str) -> None:
 def test_a_job_is_seen_cancelled_and_tried_again(signed_in: Visit, study: str) -> None:
     page = signed_in.page
     signed_in.register(ae_title="GONE", host="127.0.0.1", port=free_port())
-    go(page, "Jobs")
+    go(page, "Queue")
     page.get_by_role("grid", name="Jobs").wait_for()
     assert signed_in.barriers() == []
     forward(signed_in, study, "GONE")

@@ -88,6 +88,21 @@ def test_a_remote_that_is_not_there_is_told_by_its_reason(network: Visit) -> Non
     ).to_be_visible()
 
 
+def test_a_list_that_cannot_be_asked_for_anew_says_so_and_stays(network: Visit) -> None:
+    page = network.page
+    network.register(ae_title="SEEN", host="127.0.0.1", port=104)
+    page.reload()
+    page.get_by_role("row", name="SEEN").wait_for()
+    page.route("**/api/remotes", lambda route: route.abort())
+    page.get_by_role("link", name="Studies").click()
+    page.wait_for_timeout(2_100)  # what was asked for so recently is not asked for again
+    page.get_by_role("link", name="Network").click()
+    page.get_by_text("Not up to date: Hilum does not answer.").wait_for()
+    page.get_by_role("row", name="SEEN").wait_for()
+    page.unroute("**/api/remotes")
+    page.get_by_text("Not up to date").wait_for(state="detached")
+
+
 def test_a_remote_is_removed_after_a_question(network: Visit) -> None:
     page = network.page
     network.register(ae_title="OLD", host="127.0.0.1", port=104)

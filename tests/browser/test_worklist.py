@@ -142,6 +142,7 @@ def test_what_a_step_lacks_is_told_by_its_field(worklist: Visit) -> None:
     dialog.get_by_label("Patient name").fill("Doe, Jane")
     dialog.get_by_label("Patient ID").fill("4711")
     dialog.get_by_label("Modality", exact=True).fill("not a code")
+    dialog.get_by_label("Description", exact=True).fill("CT Thorax")
     dialog.get_by_label("Stations (AE titles)").fill("CT1")
     dialog.get_by_role("button", name="Schedule").click()
     expect(dialog.get_by_role("alert")).to_contain_text("modality", ignore_case=True)

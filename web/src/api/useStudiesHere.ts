@@ -5,14 +5,13 @@ import { type Study, searchStudies } from "./dicomweb";
 const BATCH = 50;
 
 /** Those of the studies that are in this archive, by UID. */
-export function useStudiesHere(uids: readonly string[], refreshMs: number | false = false): ReadonlyMap<string, Study> {
+export function useStudiesHere(uids: readonly string[]): ReadonlyMap<string, Study> {
   const wanted = [...new Set(uids)].sort();
   const { data } = useQuery({
     queryKey: ["studies-here", wanted],
     queryFn: ({ signal }) => findStudies(wanted, signal),
     enabled: wanted.length > 0,
     placeholderData: keepPreviousData,
-    refetchInterval: refreshMs,
   });
   return new Map(data?.map((study) => [study.uid, study]));
 }

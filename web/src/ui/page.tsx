@@ -1,6 +1,7 @@
 /** The frame of a page: what stands above and below its table. */
 import type { ReactNode } from "react";
 import { NavLink } from "react-router";
+import { messageOf } from "./states";
 
 /** The line above a table: what narrows it on the left, what can be done on the right. */
 export function PageBar({ title, children }: { title: string; children?: ReactNode }) {
@@ -34,11 +35,19 @@ export function Tabs({ label, tabs }: { label: string; tabs: [path: string, titl
 }
 
 /** The line below: how much there is, and which keys do what. */
-export function PageFooter({ status, keys }: { status: string; keys: [keys: string, does: string][] }) {
+interface FooterProps {
+  status: string;
+  keys: [keys: string, does: string][];
+  /** Why what is shown could not be asked for anew. */
+  error?: Error | null;
+}
+
+export function PageFooter({ status, keys, error }: FooterProps) {
   return (
     <footer className="flex h-8 flex-none items-center gap-4 border-t border-line bg-panel px-4 text-[0.92em] whitespace-nowrap text-faint">
       <span role="status" className="tabular-nums">
         {status}
+        {status !== "" && error && <span className="ml-3 text-danger">Not up to date: {messageOf(error)}</span>}
       </span>
       <span className="flex-1" />
       <span className="flex items-center gap-3 overflow-hidden">
@@ -70,7 +79,7 @@ const TONES: Record<Tone, string> = {
 /** A state in a word, with a dot of its colour. */
 export function State({ tone, children }: { tone: Tone; children: ReactNode }) {
   return (
-    <span className={`inline-flex items-center gap-1.5 ${TONES[tone]}`}>
+    <span className={`inline-flex items-center gap-1.5 align-top ${TONES[tone]}`}>
       <span aria-hidden className="size-1.5 flex-none rounded-full bg-current" />
       {children}
     </span>

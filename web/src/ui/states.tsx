@@ -15,7 +15,9 @@ export function EmptyState({ icon, title, children }: { icon: ReactNode; title: 
 /** What is told of a failure: what the server said, or that the page itself is at fault. */
 export function messageOf(failure: unknown): string {
   if (!(failure instanceof ApiError)) return "Something went wrong in the page itself.";
-  return failure.message.replace(/^\p{Ll}/u, (first) => first.toUpperCase());
+  // Messages may begin with the name of a field: `patient_id is missing`.
+  const words = failure.message.replace(/^\w+/, (first) => first.replaceAll("_", " "));
+  return words.replace(/^\p{Ll}/u, (first) => first.toUpperCase());
 }
 
 export function ErrorState({ error, retry }: { error: Error; retry?: () => void }) {

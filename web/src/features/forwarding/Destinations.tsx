@@ -109,6 +109,7 @@ export function Destinations() {
         />
       </div>
       <PageFooter
+        error={list.error}
         status={list.data ? counted(destinations.length, "destination") : ""}
         keys={[
           ["j k", "move"],
@@ -140,7 +141,7 @@ const COLUMNS: GridColumn<Destination>[] = [
   { title: "Rate", width: "8rem", isNumber: true, cell: (each) => rateInWords(each.max_bytes_per_s) },
   {
     title: "Waits since",
-    width: "11rem",
+    width: "12rem",
     cell: (each) => <span className="tabular-nums">{formatMoment(each.oldest_queued_at)}</span>,
   },
   {

@@ -71,7 +71,7 @@ export function ForwardedStudies() {
     { title: "Destination", width: "10rem", cell: (each) => each.destination },
     { title: "State", width: "11rem", cell: (each) => <StudyState counts={each.instances} /> },
     { title: "Instances sent", width: "14rem", cell: (each) => <Progress label="Sent" done={each.instances.sent ?? 0} of={sumOf(each.instances)} /> },
-    { title: "Changed", width: "11rem", cell: (each) => <span className="tabular-nums">{formatMoment(each.changed_at)}</span> },
+    { title: "Changed", width: "12rem", cell: (each) => <span className="tabular-nums">{formatMoment(each.changed_at)}</span> },
     {
       title: "Trouble",
       width: "minmax(10rem, 1.4fr)",
@@ -147,6 +147,7 @@ export function ForwardedStudies() {
         />
       </div>
       <PageFooter
+        error={list.error}
         status={list.data ? counted(studies.length, "study", "studies") : ""}
         keys={[
           ["j k", "move"],

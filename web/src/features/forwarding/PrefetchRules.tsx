@@ -1,24 +1,16 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { History, Pencil, Plus, Power, Trash2 } from "lucide-react";
+import { History } from "lucide-react";
 import { useState } from "react";
 import { type Schemas, call } from "../../api/console";
 import { FormDialog } from "../../ui/Dialog";
 import { CheckField, ChipsField, FormSection, ListField, TextField } from "../../ui/form";
-import { counted } from "../../ui/format";
-import { Grid, type GridColumn, SkeletonRows } from "../../ui/Grid";
-import { useKeys } from "../../ui/keys";
-import { useNotices } from "../../ui/notices";
-import { PageBar, PageFooter, Spacer, State, Tabs } from "../../ui/page";
-import { EmptyState, ErrorState } from "../../ui/states";
 import { REMOTES } from "../network/remote";
-import { useMay } from "../session/session";
 import { MODALITIES } from "../studies/filters";
-import { TABS } from "./tabs";
+import { RuleList } from "./RuleList";
 import { prefetchInWords } from "./words";
 
 type Rule = Schemas["KeptPrefetchRule"];
 type Entry = Schemas["PrefetchEntry"];
-type Open = { what: "add" } | { what: "edit" | "remove"; rule: Rule };
 
 const PREFETCH = ["prefetch"];
 const NEW_RULE: Entry = {
@@ -38,117 +30,33 @@ const NEW_RULE: Entry = {
 
 /** Which earlier studies come before the patient does. */
 export function PrefetchRules() {
-  const mayChange = useMay("administer");
-  const queries = useQueryClient();
-  const { attempt } = useNotices();
-  const [current, setCurrent] = useState<string>();
-  const [open, setOpen] = useState<Open>();
-  const list = useQuery({
-    queryKey: PREFETCH,
-    queryFn: async ({ signal }) => (await call("get", "/prefetch/rules", { signal })).rules,
-    refetchInterval: 10_000,
-  });
-  const rules = list.data ?? [];
-  const chosen = rules.find((rule) => String(rule.rule_id) === current);
-  const add = () => setOpen({ what: "add" });
-  useKeys(mayChange ? { n: add } : {});
-  const turn = ({ rule_id: ruleId, ...entry }: Rule) =>
-    void attempt(async () => {
-      const body = { ...entry, is_enabled: !entry.is_enabled };
-      await call("put", "/prefetch/rules/{rule_id}", { path: { rule_id: ruleId }, body });
-      await queries.invalidateQueries({ queryKey: PREFETCH });
-    });
-  const close = () => setOpen(undefined);
-
   return (
-    <>
-      <PageBar title="Forwarding">
-        <Tabs label="Forwarding" tabs={TABS} />
-        <Spacer />
-        {mayChange && (
-          <>
-            <button type="button" className="button" disabled={!chosen} onClick={() => chosen && turn(chosen)}>
-              <Power className="size-4" aria-hidden />
-              {chosen && !chosen.is_enabled ? "Switch on" : "Switch off"}
-            </button>
-            <button type="button" className="button" disabled={!chosen} onClick={() => chosen && setOpen({ what: "edit", rule: chosen })}>
-              <Pencil className="size-4" aria-hidden />
-              Edit
-            </button>
-            <button type="button" className="button" disabled={!chosen} onClick={() => chosen && setOpen({ what: "remove", rule: chosen })}>
-              <Trash2 className="size-4" aria-hidden />
-              Remove
-            </button>
-            <button type="button" className="button button-primary" onClick={add}>
-              <Plus className="size-4" aria-hidden />
-              Add rule
-            </button>
-          </>
-        )}
-      </PageBar>
-      <div className="flex min-h-0 flex-1 flex-col border-t border-line">
-        <Grid
-          id="prefetch"
-          label="Prefetch rules"
-          columns={COLUMNS}
-          rows={rules}
-          keyOf={(rule) => String(rule.rule_id)}
-          minWidth="56rem"
-          current={current}
-          setCurrent={setCurrent}
-          open={mayChange ? (rule) => setOpen({ what: "edit", rule }) : undefined}
-          keys={mayChange ? { x: turn, Delete: (rule) => setOpen({ what: "remove", rule }) } : {}}
-          placeholder={
-            list.isPending ? (
-              <SkeletonRows label="Loading rules" />
-            ) : list.error ? (
-              <ErrorState error={list.error} retry={() => void list.refetch()} />
-            ) : (
-              <EmptyState icon={<History className="size-6" aria-hidden />} title="No prefetch rules yet">
-                <p>A prefetch rule pulls a patient's earlier studies from other archives when a procedure step is scheduled.</p>
-                {mayChange && (
-                  <button type="button" className="button button-primary" onClick={add}>
-                    Add rule
-                  </button>
-                )}
-              </EmptyState>
-            )
-          }
-        />
-      </div>
-      <PageFooter
-        status={list.data ? counted(rules.length, "rule") : ""}
-        keys={[
-          ["j k", "move"],
-          ...(mayChange
-            ? ([
-                ["Enter", "edit"],
-                ["x", "on, off"],
-                ["Delete", "remove"],
-                ["n", "add"],
-              ] satisfies [string, string][])
-            : []),
-        ]}
-      />
-      {open?.what === "remove" ? (
-        <RemoveDialog rule={open.rule} close={close} />
-      ) : (
-        open && <PrefetchDialog {...(open.what === "edit" && { rule: open.rule })} close={close} saved={(id) => setCurrent(String(id))} />
-      )}
-    </>
+    <RuleList<Rule>
+      label="Prefetch rules"
+      queryKey={PREFETCH}
+      read={async (signal) => (await call("get", "/prefetch/rules", { signal })).rules}
+      replace={(rule) => call("put", "/prefetch/rules/{rule_id}", { path: { rule_id: rule.rule_id }, body: entryOf(rule) })}
+      remove={(ruleId) => call("delete", "/prefetch/rules/{rule_id}", { path: { rule_id: ruleId } })}
+      inWords={prefetchInWords}
+      icon={<History className="size-6" aria-hidden />}
+      purpose={{
+        title: "No prefetch rules yet",
+        text: "A prefetch rule pulls a patient's earlier studies from other archives when a procedure step is scheduled.",
+      }}
+      remains="Pulls it has ordered go on."
+      form={(rule, close, saved) => <PrefetchDialog {...(rule && { rule })} close={close} saved={saved} />}
+    />
   );
 }
 
-const COLUMNS: GridColumn<Rule>[] = [
-  { title: "State", width: "5rem", cell: (rule) => <State tone={rule.is_enabled ? "good" : "calm"}>{rule.is_enabled ? "on" : "off"}</State> },
-  { title: "Name", width: "minmax(10rem, 1fr)", cell: (rule) => <span className="font-medium">{rule.name}</span> },
-  { title: "What it does", width: "minmax(24rem, 4fr)", cell: (rule) => prefetchInWords(rule) },
-];
+function entryOf({ rule_id: _, ...entry }: Rule): Entry {
+  return entry;
+}
 
 function PrefetchDialog({ rule, close, saved }: { rule?: Rule; close: () => void; saved: (ruleId: number) => void }) {
   const queries = useQueryClient();
   const remotes = useQuery(REMOTES);
-  const [entry, setEntry] = useState<Entry>(rule ?? NEW_RULE);
+  const [entry, setEntry] = useState<Entry>(rule ? entryOf(rule) : NEW_RULE);
   const change = (part: Partial<Entry>) => setEntry({ ...entry, ...part });
   const archives = remotes.data?.filter((remote) => remote.host && remote.may_be_asked.includes("query")) ?? [];
   const choices = [...new Set([...archives.map((remote) => remote.ae_title), ...entry.sources])].sort();
@@ -239,20 +147,6 @@ function PrefetchDialog({ rule, close, saved }: { rule?: Rule; close: () => void
           />
         </div>
       </FormSection>
-    </FormDialog>
-  );
-}
-
-function RemoveDialog({ rule, close }: { rule: Rule; close: () => void }) {
-  const queries = useQueryClient();
-  const submit = async () => {
-    await call("delete", "/prefetch/rules/{rule_id}", { path: { rule_id: rule.rule_id } });
-    await queries.invalidateQueries({ queryKey: PREFETCH });
-  };
-  return (
-    <FormDialog title={`Remove the rule ${rule.name}?`} action="Remove" isDangerous close={close} submit={submit}>
-      <p>{prefetchInWords(rule)}</p>
-      <p className="text-dim">Pulls it has ordered go on.</p>
     </FormDialog>
   );
 }

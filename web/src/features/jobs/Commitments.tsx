@@ -69,6 +69,7 @@ export function Commitments() {
         />
       </div>
       <PageFooter
+        error={list.error}
         status={list.data ? counted(commitments.length, "commitment") : ""}
         keys={[
           ["j k", "move"],
@@ -94,7 +95,7 @@ const COLUMNS: GridColumn<Commitment>[] = [
     isNumber: true,
     cell: (each) => <span className={each.failed_count > 0 ? "text-danger" : "text-faint"}>{each.failed_count.toLocaleString("en")}</span>,
   },
-  { title: "Asked", width: "11rem", cell: (each) => <span className="tabular-nums">{formatMoment(each.requested_at)}</span> },
+  { title: "Asked", width: "12rem", cell: (each) => <span className="tabular-nums">{formatMoment(each.requested_at)}</span> },
   { title: "Transaction UID", width: "minmax(12rem, 2fr)", cell: (each) => each.transaction_uid },
 ];
 

@@ -68,8 +68,8 @@ export function Jobs() {
     },
     { title: "Try", width: "3.6rem", isNumber: true, cell: (job) => job.attempt },
     { title: "Priority", width: "4.8rem", isNumber: true, cell: (job) => job.priority },
-    { title: "Made", width: "10.6rem", cell: (job) => <span className="tabular-nums">{formatMoment(job.created_at)}</span> },
-    { title: "Next or last", width: "10.6rem", cell: (job) => <span className="tabular-nums">{formatMoment(momentOf(job))}</span> },
+    { title: "Made", width: "12rem", cell: (job) => <span className="tabular-nums">{formatMoment(job.created_at)}</span> },
+    { title: "Next or last", width: "12rem", cell: (job) => <span className="tabular-nums">{formatMoment(momentOf(job))}</span> },
     {
       title: "Trouble",
       width: "minmax(10rem, 2fr)",
@@ -149,6 +149,7 @@ export function Jobs() {
         />
       </div>
       <PageFooter
+        error={list.error}
         status={list.data ? counted(jobs.length, "job") : ""}
         keys={[
           ["j k", "move"],

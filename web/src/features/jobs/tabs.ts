@@ -1,4 +1,4 @@
 export const TABS: [path: string, title: string][] = [
-  ["/jobs", "Jobs"],
+  ["/jobs", "Queue"],
   ["/jobs/commitments", "Commitments"],
 ];

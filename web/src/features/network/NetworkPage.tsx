@@ -89,6 +89,7 @@ export function NetworkPage() {
         />
       </div>
       <PageFooter
+        error={list.error}
         status={list.data ? counted(remotes.length, "remote") : ""}
         keys={[["j k", "move"], ...(mayChange ? KEYS : []), ["/", "search"]]}
       />

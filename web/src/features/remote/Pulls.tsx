@@ -62,7 +62,7 @@ export function Pulls({ known }: { known: ReadonlyMap<string, Study> }) {
           <Progress label="Received" done={pull.received_count} of={pull.expected_count} />
         ),
     },
-    { title: "Ordered", width: "11rem", cell: (pull) => <span className="tabular-nums">{formatMoment(pull.created_at)}</span> },
+    { title: "Ordered", width: "12rem", cell: (pull) => <span className="tabular-nums">{formatMoment(pull.created_at)}</span> },
     {
       title: "Trouble",
       width: "minmax(8rem, 1.6fr)",

@@ -27,7 +27,8 @@ export function RemotePage() {
   const remotes = useQuery(REMOTES);
   const archives = remotes.data?.filter((remote) => remote.host && remote.may_be_asked.includes("query")) ?? [];
   const found = useMatches(asked);
-  const matches = found.data?.studies ?? [];
+  // What was found before is no answer to a question that failed.
+  const matches = found.error ? [] : (found.data?.studies ?? []);
   const here = useStudiesHere(matches.map((study) => study.uid));
   const known = new Map(matches.map((study) => [study.uid, study]));
   const { current, setCurrent, ticked, setTicked, chosen } = useChoice(matches, (study) => study.uid);
@@ -100,7 +101,7 @@ export function RemotePage() {
       <Pulls known={known} />
       <PageFooter
         status={
-          found.data
+          found.data && !found.error
             ? `${counted(matches.length, "study", "studies")} at ${asked?.remote}${found.data.isComplete ? "" : "; there may be more"}`
             : ""
         }

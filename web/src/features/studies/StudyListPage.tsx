@@ -76,6 +76,7 @@ export function StudyListPage() {
         />
       </div>
       <PageFooter
+        error={list.error}
         status={list.data ? `${studies.length.toLocaleString("en")}${hasNextPage ? "+" : ""} studies` : ""}
         keys={maySend ? [...KEYS, ["Space", "tick"], ["s", "send"]] : KEYS}
       />

@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Ban, CalendarDays, ChevronLeft, ChevronRight, Pencil, Plus, SearchX, Trash2 } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+import { type RefObject, useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { type Schemas, call } from "../../api/console";
 import { FormDialog } from "../../ui/Dialog";
@@ -8,7 +8,7 @@ import { counted } from "../../ui/format";
 import { Grid, type GridColumn, SkeletonRows } from "../../ui/Grid";
 import { focusAndSelect, useKeys } from "../../ui/keys";
 import { useNotices } from "../../ui/notices";
-import { PageBar, PageFooter, Spacer, State } from "../../ui/page";
+import { PageBar, PageFooter, State } from "../../ui/page";
 import { EmptyState, ErrorState, FetchingLine, Modality, SearchBox, useTitle } from "../../ui/states";
 import { useMay } from "../session/session";
 import { MODALITIES } from "../studies/filters";
@@ -98,9 +98,8 @@ export function WorklistPage() {
             </option>
           ))}
         </select>
-        <Spacer />
         {mayChange && (
-          <>
+          <div className="ml-auto flex items-center gap-3">
             <button type="button" className="button" disabled={!chosen} onClick={() => chosen && setOpen({ what: "edit", item: chosen })}>
               <Pencil className="size-4" aria-hidden />
               Edit
@@ -117,7 +116,7 @@ export function WorklistPage() {
               <Plus className="size-4" aria-hidden />
               Schedule
             </button>
-          </>
+          </div>
         )}
       </PageBar>
       <FetchingLine active={list.isPlaceholderData} />
@@ -161,6 +160,7 @@ export function WorklistPage() {
         />
       </div>
       <PageFooter
+        error={list.error}
         status={list.data ? `${counted(items.length, "step")}${list.data.total > items.length ? ` of ${list.data.total.toLocaleString("en")}` : ""}` : ""}
         keys={[
           ["j k", "move"],
@@ -196,7 +196,7 @@ export function WorklistPage() {
 const COLUMNS: GridColumn<Item>[] = [
   {
     title: "Start",
-    width: "10.4rem",
+    width: "12rem",
     cell: (item) => (
       <span className="tabular-nums">
         <span className="text-dim">{item.scheduled_procedure_step_start_date}</span>{" "}
@@ -207,7 +207,7 @@ const COLUMNS: GridColumn<Item>[] = [
   { title: "Status", width: "8.5rem", cell: ({ status }) => <State tone={STATUSES[status].tone}>{STATUSES[status].title}</State> },
   { title: "Patient", width: "minmax(11rem, 2fr)", cell: (item) => <Name name={item.patient_name} /> },
   { title: "Patient ID", width: "minmax(6rem, 0.8fr)", cell: (item) => item.patient_id ?? "" },
-  { title: "Born", width: "7.4rem", cell: (item) => <span className="tabular-nums">{item.patient_birth_date}</span> },
+  { title: "Born", width: "8.8rem", cell: (item) => <span className="tabular-nums">{item.patient_birth_date}</span> },
   { title: "Sex", width: "3rem", cell: (item) => item.patient_sex ?? "" },
   { title: "Modality", width: "5.5rem", cell: (item) => item.modality && <Modality code={item.modality} /> },
   {
@@ -291,7 +291,7 @@ function usePaused({ value, change }: PausedProps): [string, (typed: string) => 
   return [typed ?? value, type];
 }
 
-function PausedSearch({ reference, ...paused }: PausedProps & { reference: React.RefObject<HTMLInputElement | null> }) {
+function PausedSearch({ reference, ...paused }: PausedProps & { reference: RefObject<HTMLInputElement | null> }) {
   const [value, change] = usePaused(paused);
   return (
     <SearchBox
