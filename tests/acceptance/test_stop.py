@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -110,3 +114,30 @@ def test_workers_finish_and_end_when_the_supervisor_is_killed_and_the_next_start
     assert hilum.stop() == 0
     # Its parent is gone: the process may wait for ever to be reaped.
     assert not psutil.pid_exists(postmaster) or psutil.Process(postmaster).status() == psutil.STATUS_ZOMBIE
+
+
+def test_workers_that_wait_for_their_order_end_when_the_database_does_not_start(tmp_path: Path) -> None:
+    """They are begun before the database, to load meanwhile."""
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    environment = {
+        "HILUM_DATABASE_URL": nowhere, "HILUM_DATABASE_SERVING_URL": nowhere, "HILUM_DATA": str(tmp_path / "data")
+    }  # fmt: skip
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "hilum", "serve", "--http-port", "0", "--dicom-port", "0", "--workers", "2"],
+        env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    children: set[psutil.Process] = set()
+    while serving.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            children.update(psutil.Process(serving.pid).children())
+        time.sleep(0.02)
+    _, said = serving.communicate()
+    assert serving.returncode == 1, said
+    assert "database" in said.lower()
+    assert len(children) == 2
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_a_worker_without_an_order_ends() -> None:
+    done = subprocess.run([sys.executable, "-m", "hilum.app.worker"], stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == 0

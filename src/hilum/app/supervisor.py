@@ -64,6 +64,7 @@ class Supervisor:
         self._metrics = settings.data_directory / "run" / "metrics"
         self._stop = asyncio.Event()
         self._workers: dict[int, Process] = {}
+        self._waiting: dict[int, Process] = {}
         self._companions: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -85,37 +86,47 @@ class Supervisor:
                 plain = port_of(ports.enter_context(reserve_port(settings.dicom_host, settings.dicom.port)))
             if settings.dicom.tls.enabled:
                 tls = port_of(ports.enter_context(reserve_port(settings.dicom_host, settings.dicom.tls.port)))
-            async with Database(settings) as database:
-                first_start = await prepare_archive(settings, database)
-                if first_start is not None:
-                    self._announce_first_start(first_start)
-                await asyncio.to_thread(_empty_folder, self._metrics)
-                orders = [
-                    LaunchOrder(
-                        settings=settings,
-                        database=database.serving.to_json(),
-                        http_port=http,
-                        dicom_port=plain,
-                        dicom_tls_port=tls,
-                        worker=number,
-                    )
-                    for number in range(settings.workers)
-                ]
-                try:
-                    await self._start_all(orders)
-                    self._announce(
-                        Serving(
-                            http_host=settings.http.host,
+            await asyncio.to_thread(_empty_folder, self._metrics)
+            try:
+                # Workers load while the database starts, and wait for their orders.
+                for worker in range(settings.workers):
+                    await self._spawn(worker)
+                async with Database(settings) as database:
+                    first_start = await prepare_archive(settings, database)
+                    if first_start is not None:
+                        self._announce_first_start(first_start)
+                    orders = [
+                        LaunchOrder(
+                            settings=settings,
+                            database=database.serving.to_json(),
                             http_port=http,
-                            dicom_host=settings.dicom_host,
                             dicom_port=plain,
                             dicom_tls_port=tls,
-                            ae_title=settings.dicom.ae_title,
+                            worker=worker,
                         )
-                    )
-                    await self._watch(orders, database)
-                finally:
-                    await self._stop_all()
+                        for worker in range(settings.workers)
+                    ]
+                    try:
+                        await self._serve(orders, database)
+                    finally:
+                        await self._stop_all()
+            finally:
+                await self._stop_all()
+
+    async def _serve(self, orders: list[LaunchOrder], database: Database) -> None:
+        first = orders[0]
+        await self._start_all(orders)
+        self._announce(
+            Serving(
+                http_host=first.settings.http.host,
+                http_port=first.http_port,
+                dicom_host=first.settings.dicom_host,
+                dicom_port=first.dicom_port,
+                dicom_tls_port=first.dicom_tls_port,
+                ae_title=first.settings.dicom.ae_title,
+            )
+        )
+        await self._watch(orders, database)
 
     async def _start_all(self, orders: list[LaunchOrder]) -> None:
         starting: asyncio.Future[Any] = asyncio.gather(*(self._start(order) for order in orders))
@@ -128,13 +139,21 @@ class Supervisor:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
 
-    async def _start(self, order: LaunchOrder) -> None:
+    async def _spawn(self, worker: int) -> Process:
+        """Let a worker's process begin; it does nothing until it has its order, and ends when that never comes."""
         environment = _environment() | {"PROMETHEUS_MULTIPROC_DIR": str(self._metrics)}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "hilum.app.worker", stdin=PIPE, stdout=PIPE, env=environment,
             start_new_session=True,
         )  # fmt: skip
-        self._workers[order.worker] = process
+        self._workers[worker] = self._waiting[worker] = process
+        return process
+
+    async def _start(self, order: LaunchOrder) -> None:
+        process = self._waiting.pop(order.worker, None)
+        if process is None or process.returncode is not None:
+            process = await self._spawn(order.worker)
+            del self._waiting[order.worker]
         if process.stdin is None or process.stdout is None:
             raise Unavailable("a worker has no pipes", code="worker-start")
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -131,7 +131,10 @@ async def _watch_supervisor(stop: asyncio.Event) -> None:
 
 def main() -> None:
     """Entry of the process."""
-    order = LaunchOrder.from_line(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # the supervisor has given up before it had an order
+    order = LaunchOrder.from_line(line)
     configure_logs(level=order.settings.log.level, style=order.settings.log.style)
     try:
         run(serve_until_told(order))
