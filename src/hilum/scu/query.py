@@ -17,7 +17,7 @@ from hilum.kernel.limits import RESPONSE_TIMEOUT_S
 from hilum.scu.answers import failure
 from hilum.scu.handler import RequestorHandler
 from hilum.scu.models import FIND, LEVEL_NAMES, InformationModel, extensions
-from hilum.scu.remote import Remote, call
+from hilum.scu.remote import Remote, call, ended
 from hilum.ul.primitives import ProposedContext
 
 _CONTEXT_ID = 1
@@ -70,7 +70,7 @@ async def find(
         extended_negotiations=asked if is_relational or is_fuzzy else (),
     )
     error: HilumError | None = None
-    try:
+    async with ended(association):
         context = association.contexts.get(_CONTEXT_ID)
         if context is None:
             raise Unsupported(f"the remote does not answer queries of the {model} model", code="context-refused")
@@ -98,13 +98,5 @@ async def find(
                     on_warning(row.meaning)
                 elif row.category is StatusCategory.FAILURE:
                     error = failure(response, QUERY)
-    except GeneratorExit:
-        # Closed early: the query has been cancelled and the association can end in order.
-        await association.release()
-        raise
-    except BaseException:
-        association.abort()
-        raise
-    await association.release()
     if error is not None:
         raise error

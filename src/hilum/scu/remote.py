@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from hilum.archive.remotes import DimseUse, RemoteAe
@@ -121,3 +122,20 @@ async def call(
         ),
     )
     return await open_association(remote.host, remote.port, request, handler, tls=remote.tls)
+
+
+@contextlib.asynccontextmanager
+async def ended(association: Association) -> AsyncIterator[None]:
+    """End the association with the block: by a release after success, or when whoever takes answers has enough of them;
+    by an abort after an error.
+    """
+    try:
+        yield
+    except GeneratorExit:
+        # What was asked has been cancelled, and the association can end in order.
+        await association.release()
+        raise
+    except BaseException:
+        association.abort()
+        raise
+    await association.release()

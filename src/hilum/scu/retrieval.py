@@ -20,7 +20,7 @@ from hilum.scu.answers import failure
 from hilum.scu.handler import RequestorHandler
 from hilum.scu.incoming import COMMON_SOP_CLASSES, BeginIncoming, RetrievalHandler, plan_storage
 from hilum.scu.models import GET, LEVEL_NAMES, MOVE, InformationModel, extensions
-from hilum.scu.remote import Remote, call
+from hilum.scu.remote import Remote, call, ended
 from hilum.ul.primitives import AsyncOperationsWindow, ProposedContext
 
 _CONTEXT_ID = 1
@@ -158,7 +158,8 @@ async def _retrieve(
     level: Level,
     silence_s: float,
 ) -> AsyncGenerator[RetrieveProgress, None]:
-    try:
+    error: HilumError | None = None
+    async with ended(association):
         context = association.contexts.get(_CONTEXT_ID)
         if context is None:
             raise Unsupported("the remote does not serve this kind of retrieval", code="context-refused")
@@ -171,7 +172,6 @@ async def _retrieve(
             silence_s=silence_s,
         )
         progress = RetrieveProgress()
-        error: HilumError | None = None
         async with contextlib.aclosing(answers):
             async for response, data_set in answers:
                 assert isinstance(response, RetrieveResponse)
@@ -182,14 +182,6 @@ async def _retrieve(
                 yield progress
                 if row.category is StatusCategory.FAILURE:
                     error = failure(response, RETRIEVE)
-    except GeneratorExit:
-        # Closed early: the retrieval has been cancelled and the association can end in order.
-        await association.release()
-        raise
-    except BaseException:
-        association.abort()
-        raise
-    await association.release()
     if error is not None:
         raise error
 
