@@ -56,13 +56,11 @@ def questions(tenant_id: int, studies: int) -> dict[str, list[tuple[Level, dict[
         "name prefix, common": one(lambda n: {"PatientName": f"{FAMILIES[n % 10]}*"}),
         "name anywhere": one(lambda n: {"PatientName": f"*{n % 65536:04x}*"}),
         "date": one(lambda n: {"StudyDate": day(n)}),
-        "date range": one(lambda n: {"StudyDate": f"20{16 + n % 9}0101-20{10 + n % 15}1231"}),
+        "date range": one(lambda n: {"StudyDate": f"{day(n)[:4]}0101-{day(n)}"}),
         "accession number": one(lambda n: {"AccessionNumber": f"A{n}0"}),
         "modality, common": one(lambda n: {"ModalitiesInStudy": "CT"}),
         "modality, rare": one(lambda n: {"ModalitiesInStudy": "XA"}),
-        "modality and date": one(
-            lambda n: {"ModalitiesInStudy": "MR", "StudyDate": f"20{16 + n % 9}0301-20{10 + n % 15}0331"}
-        ),
+        "modality and date": one(lambda n: {"ModalitiesInStudy": "MR", "StudyDate": f"{day(n)[:6]}01-{day(n)}"}),
         "study uid": one(lambda n: {"StudyInstanceUID": f"1.2.{tenant_id}.{n}.0"}),
         "series of a study": [
             (Level.SERIES, {"StudyInstanceUID": f"1.2.{tenant_id}.{rng.randint(1, studies // 2)}.0"})
