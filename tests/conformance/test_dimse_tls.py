@@ -341,6 +341,17 @@ class TestRevocation:
             authority.revoke()
             assert (await call("echoscu", *showing(modality, authority), port=archive.port))[0] == 0
 
+    async def test_an_old_list_beside_the_new_one_is_no_matter(self, authority: Authority, tmp_path: Path) -> None:
+        modality = authority.issue("modality")
+        folder = tmp_path / "lists"
+        folder.mkdir()
+        authority.revoke(path=folder / "1.crl", is_outdated=True)
+        authority.revoke(path=folder / "2.crl")
+        complaints: list[HilumError] = []
+        async with tls_archive(authority, revocations=folder, complain=complaints.append) as archive:
+            assert (await call("echoscu", *showing(modality, authority), port=archive.port))[0] == 0
+        assert complaints == []
+
     async def test_nobody_is_believed_whose_authority_has_no_list(self, authority: Authority, tmp_path: Path) -> None:
         lists = Authority(tmp_path, "other").revoke()
         async with tls_archive(authority, revocations=lists) as archive:

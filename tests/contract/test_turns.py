@@ -15,7 +15,7 @@ from hilum.kernel.clock import SystemClock
 from hilum.queue.turns import PostgresTurns, TurnTimes
 from support.database import new_tenant
 
-TIMES = TurnTimes(lease_s=1.5, renewal_s=0.1, poll_s=0.02, length_s=0.3)
+TIMES = TurnTimes(lease_s=5.0, renewal_s=0.1, poll_s=0.02, length_s=0.3)
 
 
 @asynccontextmanager
@@ -71,14 +71,27 @@ async def test_no_more_send_than_the_remote_takes_in_all_workers(workers: list[P
     assert sending.most == 2
 
 
-async def test_who_comes_first_sends_first(workers: list[PostgresTurns], tenant_id: int) -> None:
+async def test_who_comes_first_sends_first(
+    database: EmbeddedPostgres, workers: list[PostgresTurns], tenant_id: int
+) -> None:
     sending, to = Sending(), remote(tenant_id)
-    async with asyncio.timeout(30):
+    pool = TenantPool(database.app_address(), 1, {})
+
+    async def until_waiting(count: int) -> None:
+        async with asyncio.timeout(20), pool.use(tenant_id) as connection:
+            while await connection.fetchval("SELECT count(*) FROM association_ticket") < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    try:
         tasks = []
-        for n in range(6):
-            tasks.append(asyncio.create_task(sending.send(workers[n % 2], to, str(n))))
-            await asyncio.sleep(0.03)
-        await asyncio.gather(*tasks)
+        async with workers[0].wait(to, always):
+            for n in range(6):
+                tasks.append(asyncio.create_task(sending.send(workers[n % 2], to, str(n))))
+                await until_waiting(n + 2)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*tasks)
+    finally:
+        await pool.close()
     assert sending.order == [str(n) for n in range(6)]
 
 
@@ -123,12 +136,12 @@ async def test_what_a_dead_worker_had_goes_to_the_next(
 async def test_a_lease_that_ran_out_is_not_taken_up_again(
     database: EmbeddedPostgres, workers: list[PostgresTurns], tenant_id: int
 ) -> None:
-    async with a_worker(database, TurnTimes(lease_s=0.2, renewal_s=0.6, poll_s=0.02, length_s=60)) as late:
+    async with a_worker(database, TurnTimes(lease_s=0.5, renewal_s=1.2, poll_s=0.02, length_s=60)) as late:
         late_one, next_one = late.wait(remote(tenant_id), always), workers[0].wait(remote(tenant_id), always)
         async with asyncio.timeout(30), late_one as is_over, next_one as other:
             assert is_over is not None
             assert other is not None
-            await asyncio.sleep(0.9)
+            await asyncio.sleep(1.6)
             assert is_over()
             assert not other()
 

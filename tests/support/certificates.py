@@ -81,7 +81,7 @@ class Authority:
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self._name)
-            .last_update(now - timedelta(days=2))
+            .last_update(now - timedelta(days=4 if is_outdated else 2))
             .next_update(now + timedelta(days=-1 if is_outdated else 1))
         )
         for each in revoked:

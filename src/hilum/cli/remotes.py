@@ -47,7 +47,7 @@ AskedOption = Annotated[
 ]
 SiteOption = Annotated[str | None, Parameter(help="Where it stands.")]
 DescriptionOption = Annotated[str | None, Parameter(help="What it is.")]
-AssociationsOption = Annotated[int | None, Parameter(help="Associations we open to it at a time.")]
+AssociationsOption = Annotated[int | None, Parameter(help="Associations we send to it over at a time, in all.")]
 
 
 @remote_app.command(name="add")

@@ -27,8 +27,11 @@ class RevocationLists:
         return "".join(each.public_bytes(Encoding.PEM).decode("ascii") for _, each in self.lists)
 
     def outdated(self, now: datetime) -> list[Path]:
-        """Return the files with a list whose successor is due; whoever it speaks of is refused."""
-        return sorted({path for path, each in self.lists if each.next_update_utc and each.next_update_utc < now})
+        """Return the files with an authority's newest list whose successor is due; whoever it speaks of is refused."""
+        newest = {
+            each.issuer: (path, each) for path, each in sorted(self.lists, key=lambda one: one[1].last_update_utc)
+        }
+        return sorted({path for path, each in newest.values() if each.next_update_utc and each.next_update_utc < now})
 
     def names(self, certificate: bytes) -> bool:
         """Return whether a certificate is revoked by its issuer's newest list; it is given as DER."""
