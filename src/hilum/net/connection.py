@@ -296,8 +296,9 @@ class Connection(asyncio.BufferedProtocol):
             if offset >= loaded:
                 loaded = min(offset + max(FILE_PIECE_BYTES // fragment_bytes, 1) * fragment_bytes, end)
                 await content.file.load(offset, loaded - offset)
-            await channel.emptied(self.drained)
-            if self.is_ended:
+            with contextlib.suppress(ConnectionError):
+                await channel.emptied(self.drained)
+            if self.is_ended or self._transport.is_closing():
                 raise Unavailable("the association has ended", code="association-ended")
             size = min(fragment_bytes, end - offset)
             for primitive in command:

@@ -54,24 +54,29 @@ class FileChannel:
         )
 
     async def emptied(self, drained: Callable[[], Awaitable[None]]) -> None:
-        """Return when nothing waits in the transport's buffer, or the connection is gone.
+        """Return when nothing waits in the transport's buffer.
 
         Args:
             drained: waits while the transport has its protocol pause.
+
+        Raises:
+            ConnectionError: the connection is gone, or closing.
         """
         transport = self._transport
         if transport.get_write_buffer_size():
             await asyncio.sleep(0)  # event loops gather the writes of one turn
         if not transport.get_write_buffer_size():
             return
+        self._require_sound()
         _, high = transport.get_write_buffer_limits()
         transport.set_write_buffer_limits(high=0)
         try:
-            while self._is_open and transport.get_write_buffer_size():
+            while transport.get_write_buffer_size():
                 await drained()
                 await asyncio.sleep(0)
+                self._require_sound()
         finally:
-            if self._is_open:
+            if not transport.is_closing():
                 transport.set_write_buffer_limits(high=high)
 
     async def send(self, descriptor: int, offset: int, length: int, *, head: bytes = b"") -> None:
@@ -103,6 +108,10 @@ class FileChannel:
             offset += sent
             if offset < end:
                 await asyncio.sleep(0)  # a peer as fast as we are would leave others no turn
+
+    def _require_sound(self) -> None:
+        if not self._is_open or self._transport.is_closing():
+            raise ConnectionResetError("the connection is closing")
 
     def _require_open(self) -> None:
         if not self._is_open:
