@@ -10,7 +10,10 @@ import pytest
 
 from hilum.index.embedded import EmbeddedPostgres
 from support.database import migrated_server
+from support.pauses import pause_exactly
 from support.running import RunningHilum, running_hilum
+
+pause_exactly()
 
 ROOT = Path(__file__).parents[1]
 

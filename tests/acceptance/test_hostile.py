@@ -17,7 +17,6 @@ from pynetdicom.sop_class import CTImageStorage
 
 from support.instances import ct_slice, data_set_bytes, multipart, part10
 from support.running import RunningHilum, running_hilum
-from support.scu import send_c_store
 from support.wire import WirePeer
 
 _GROWTH_BYTES = 200 * 1024 * 1024
@@ -41,7 +40,7 @@ def store(hilum: RunningHilum, dataset: Dataset) -> Dataset:
     entity.add_requested_context(CTImageStorage, dataset.file_meta.TransferSyntaxUID)
     association = entity.associate("127.0.0.1", hilum.dicom_port, ae_title=hilum.ae_title)
     assert association.is_established
-    status = send_c_store(association, dataset)
+    status = association.send_c_store(dataset)
     if association.is_established:
         association.release()
     return status

@@ -39,7 +39,6 @@ from hilum.scu.storage import SendResult, send_instances
 from support.corpus import FLAGGED, REFUSED, CorpusFile, corpus_files
 from support.dicomweb import data_set_of, parts_of, stow
 from support.running import RunningHilum, running_hilum
-from support.scu import send_c_store
 
 CANNOT_UNDERSTAND = 0xC000
 MISMATCH = 0xA900
@@ -395,7 +394,7 @@ def test_pynetdicom_stores_the_corpus_unchanged(
             for file in kinds[kind] if kind in accepted else ():
                 instance = pydicom.filereader.read_file_meta_info(file.path).get("MediaStorageSOPInstanceUID", "")
                 try:
-                    status = send_c_store(association, file.path).Status
+                    status = association.send_c_store(file.path).Status
                 except (ValueError, AttributeError):
                     continue  # it does not get as far as sending
                 answered += 1

@@ -19,7 +19,6 @@ from hilum.dicom.uids import TRANSFER_SYNTAXES
 from hilum.kernel.errors import InvalidInput
 from support.dimse import MemoryStore, RunningArchive, running_archive
 from support.instances import ct_slice, data_set_bytes, part10
-from support.scu import send_c_store
 
 # One bundled file for each family of transfer syntaxes DCMTK can send as it is, with the option that proposes it.
 _FAMILIES = [
@@ -147,7 +146,7 @@ class TestPynetdicom:
                 ae.add_requested_context(CTImageStorage, datasets[0].file_meta.TransferSyntaxUID)
                 association = ae.associate("127.0.0.1", archive.port, ae_title="HILUM")
                 assert association.is_established
-                statuses = [send_c_store(association, each).Status for each in datasets]
+                statuses = [association.send_c_store(each).Status for each in datasets]
                 association.release()
                 return statuses
 

@@ -23,7 +23,6 @@ from hilum.scu.verification import echo
 from support.certificates import Authority, Issued
 from support.dimse import RunningArchive, running_archive
 from support.peers import free_port, running
-from support.scu import send_c_store
 
 CT = str(get_testdata_file("CT_small.dcm"))
 
@@ -143,7 +142,7 @@ class TestAcceptor:
             entity.add_requested_context(CTImageStorage)
             association = entity.associate("127.0.0.1", port, ae_title="HILUM", tls_args=(context, "127.0.0.1"))
             assert association.is_established
-            status = send_c_store(association, Path(CT))
+            status = association.send_c_store(Path(CT))
             association.release()
             return int(status.Status)
 

@@ -20,7 +20,6 @@ from pynetdicom.sop_class import (
 
 from support.instances import ct_slice
 from support.running import RunningHilum
-from support.scu import send_c_store
 
 NO_SUCH_UID = "1.2.826.0.1.404"
 
@@ -192,7 +191,7 @@ class TestFlow:
             slices = [ct_slice(number=number, side=16) for number in range(3)]
             for dataset in slices:
                 dataset.StudyInstanceUID, dataset.PatientID = study, order.PatientID
-                assert send_c_store(ct, dataset).Status == 0x0000
+                assert ct.send_c_store(dataset).Status == 0x0000
 
             # It ends, and says what it has made.
             images = [

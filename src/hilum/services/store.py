@@ -29,7 +29,7 @@ from hilum.dicom.uids import is_valid_uid
 from hilum.kernel.clock import Clock
 from hilum.kernel.errors import Conflict, HilumError, InvalidInput, LimitExceeded, LocalProtocolError, Unavailable
 from hilum.kernel.ids import new_blob_name
-from hilum.kernel.limits import MAX_INSTANCE_BYTES, STAGING_SWEEP_INTERVAL_S
+from hilum.kernel.limits import MAX_INSTANCE_BYTES, STAGING_SWEEP_INTERVAL_S, UNSETTLED_BLOB_GRACE_S
 from hilum.services.group_commit import GroupCommit
 from hilum.services.reception import Buffer, Reception
 from hilum.services.staging import StagingDirectory, repair_staging
@@ -111,7 +111,7 @@ class StoreService:
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Settle what dead workers left, and from now on look for interrupted stores every minute.
+        """Settle what dead workers left, what they left just now after a moment; look for more every minute.
 
         Raises:
             Unavailable: index or store do not answer.
@@ -271,8 +271,11 @@ class StoreService:
             self._staging.give_up(claim)
 
     async def _sweep(self) -> None:
+        # What the start found too young to be judged is old enough when the grace is over.
+        delay_s = UNSETTLED_BLOB_GRACE_S + 1.0
         while True:
-            await asyncio.sleep(STAGING_SWEEP_INTERVAL_S)
+            await asyncio.sleep(delay_s)
+            delay_s = STAGING_SWEEP_INTERVAL_S
             try:
                 await self._repair()
             except HilumError:
