@@ -118,7 +118,8 @@ def test_workers_finish_and_end_when_the_supervisor_is_killed_and_the_next_start
 
 def test_workers_that_wait_for_their_order_end_when_the_database_does_not_start(tmp_path: Path) -> None:
     """They are begun before the database, to load meanwhile."""
-    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    silent = socket.create_server(("127.0.0.1", 0))  # a database that does not answer, until it is gone
+    nowhere = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
     environment = {
         "HILUM_DATABASE_URL": nowhere, "HILUM_DATABASE_SERVING_URL": nowhere, "HILUM_DATA": str(tmp_path / "data")
     }  # fmt: skip
@@ -130,6 +131,8 @@ def test_workers_that_wait_for_their_order_end_when_the_database_does_not_start(
     while serving.poll() is None:
         with contextlib.suppress(psutil.Error):
             children.update(psutil.Process(serving.pid).children())
+        if len(children) == 2:
+            silent.close()
         time.sleep(0.02)
     _, said = serving.communicate()
     assert serving.returncode == 1, said

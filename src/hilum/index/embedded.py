@@ -117,8 +117,7 @@ class EmbeddedPostgres:
     def is_alive(self) -> bool:
         """Return whether the server's process lives and takes connections."""
         pid_file = read_pid_file(self._data)
-        if self._process is not None:
-            self._process.poll()  # collects a child that ended, which would else count as there
+        self._collect()
         return pid_file is not None and pid_file.is_ready and is_server_process(pid_file.process_id)
 
     def app_address(self) -> DatabaseAddress:
@@ -314,17 +313,23 @@ class EmbeddedPostgres:
     def _end_server(self, how: signal.Signals) -> None:
         pid_file = read_pid_file(self._data)
         if pid_file is None or not is_server_process(pid_file.process_id):
+            self._collect()
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid_file.process_id, how)
         deadline = time.monotonic() + DATABASE_STOP_TIMEOUT_S
         while time.monotonic() < deadline:
-            if self._process is not None:
-                self._process.poll()
+            self._collect()
             if not is_server_process(pid_file.process_id):
+                self._collect()  # it may have ended between the two looks
                 return
             time.sleep(_POLL_S)
         raise Unavailable("The embedded database did not stop in time.", code="database-stop")
+
+    def _collect(self) -> None:
+        """Collect a child that has ended: it would stay as a zombie, and count as there on some systems."""
+        if self._process is not None:
+            self._process.poll()
 
     def _run(self, user: ServerUser, program: str, *arguments: str, pass_fds: tuple[int, ...]) -> None:
         with self.log_path.open("ab") as log:
