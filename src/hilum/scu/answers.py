@@ -6,7 +6,7 @@ from typing import Final
 
 from hilum.dimse import status
 from hilum.dimse.messages import Response
-from hilum.dimse.status import StatusRow, describe_status
+from hilum.dimse.status import StatusCategory, StatusRow, describe_status
 from hilum.kernel.errors import Forbidden, HilumError, InvalidInput, Unavailable, Unsupported
 
 _FAMILIES: Final[dict[int, type[HilumError]]] = {
@@ -20,6 +20,8 @@ _FAMILIES: Final[dict[int, type[HilumError]]] = {
     status.MISSING_ATTRIBUTE_VALUE: InvalidInput,
 }
 
+# What says of a notice that trying again may help; other failures stay what they are.
+_PASSING: Final = frozenset({status.PROCESSING_FAILURE, status.RESOURCE_LIMITATION})
 
 REMOTE_STATUS: Final = "remote-status"
 """The code of errors that are a remote's answer."""
@@ -35,3 +37,18 @@ def failure(response: Response, service: tuple[StatusRow, ...]) -> HilumError:
     family = _FAMILIES.get(response.status, Unavailable)
     meaning = describe_status(response.status, service).meaning
     return family(f"the remote answered {response.status:04X}: {meaning}", code=REMOTE_STATUS, status=response.status)
+
+
+def require_taken(response: Response, code: str) -> None:
+    """Make sure that a remote has taken a notice.
+
+    Raises:
+        Unavailable: it cannot take it now.
+        Unsupported: it will not take this one.
+
+    Reference: PS3.7 Annex C
+    """
+    row = describe_status(response.status)
+    if row.category is StatusCategory.FAILURE:
+        family = Unavailable if response.status in _PASSING else Unsupported
+        raise family(f"the remote answered {response.status:04X}: {row.meaning}", code=code)

@@ -11,20 +11,17 @@ from hilum.archive.model import DicomJson
 from hilum.archive.remotes import DimseUse, RemoteAe
 from hilum.dicom.data_sets import write_data_set
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, INSTANCE_AVAILABILITY_NOTIFICATION
-from hilum.dimse import status
 from hilum.dimse.messages import NCreateRequest
-from hilum.dimse.status import StatusCategory, describe_status
-from hilum.kernel.errors import Unavailable, Unsupported
+from hilum.kernel.errors import Unsupported
 from hilum.kernel.ids import new_uid
+from hilum.scu.answers import require_taken
 from hilum.scu.handler import RequestorHandler
-from hilum.scu.remote import Dial, call
+from hilum.scu.remote import Dial, call, ended
 from hilum.ul.primitives import ProposedContext
 
 _CONTEXT: Final = ProposedContext(
     1, INSTANCE_AVAILABILITY_NOTIFICATION, (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 )
-# What says that trying again may help; other failures stay what they are.
-_PASSING: Final = frozenset({status.PROCESSING_FAILURE, status.RESOURCE_LIMITATION})
 
 
 class RemoteAvailability:
@@ -47,7 +44,7 @@ class RemoteAvailability:
         target = self._dial(remote, DimseUse.AVAILABILITY)
         handler = RequestorHandler()
         association = await call(target, self._calling_ae_title, [_CONTEXT], handler)
-        try:
+        async with ended(association):
             context = association.contexts.get(_CONTEXT.context_id)
             if context is None:
                 raise Unsupported("the remote takes no instance availability notices", code="context-refused")
@@ -59,11 +56,4 @@ class RemoteAvailability:
             )
             data_set = write_data_set(notice, context.transfer_syntax, character_set=remote.character_set)
             response = await handler.invoke(association, context.context_id, request, data_set)
-        except BaseException:
-            association.abort()
-            raise
-        await association.release()
-        row = describe_status(response.status)
-        if row.category is StatusCategory.FAILURE:
-            family = Unavailable if response.status in _PASSING else Unsupported
-            raise family(f"the remote answered {response.status:04X}: {row.meaning}", code="availability-refused")
+        require_taken(response, "availability-refused")

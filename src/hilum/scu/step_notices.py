@@ -14,12 +14,11 @@ from hilum.dicom.uids import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     MODALITY_PERFORMED_PROCEDURE_STEP_NOTIFICATION,
 )
-from hilum.dimse import status
 from hilum.dimse.messages import NEventReportRequest
-from hilum.dimse.status import StatusCategory, describe_status
-from hilum.kernel.errors import Unavailable, Unsupported
+from hilum.kernel.errors import Unsupported
+from hilum.scu.answers import require_taken
 from hilum.scu.handler import RequestorHandler
-from hilum.scu.remote import Dial, call
+from hilum.scu.remote import Dial, call, ended
 from hilum.ul.primitives import ProposedContext, RoleSelection
 
 _CONTEXT: Final = ProposedContext(
@@ -27,8 +26,6 @@ _CONTEXT: Final = ProposedContext(
 )
 # The side that tells is the SCP, also when it opens the association (PS3.4 §F.2.1, PS3.7 §D.3.3.4).
 _ROLE: Final = RoleSelection(MODALITY_PERFORMED_PROCEDURE_STEP_NOTIFICATION, scu_role=False, scp_role=True)
-# What says that trying again may help; other failures stay what they are.
-_PASSING: Final = frozenset({status.PROCESSING_FAILURE, status.RESOURCE_LIMITATION})
 
 
 class RemoteStepNotices:
@@ -51,7 +48,7 @@ class RemoteStepNotices:
         target = self._dial(remote, DimseUse.STEP_NOTICE)
         handler = RequestorHandler()
         association = await call(target, self._calling_ae_title, [_CONTEXT], handler, role_selections=(_ROLE,))
-        try:
+        async with ended(association):
             context = association.contexts.get(_CONTEXT.context_id)
             if context is None or not context.requestor_is_scp:
                 raise Unsupported("the remote takes no notices of procedure steps", code="context-refused")
@@ -62,11 +59,4 @@ class RemoteStepNotices:
                 event_type_id=int(event),
             )
             response = await handler.invoke(association, context.context_id, request, None)
-        except BaseException:
-            association.abort()
-            raise
-        await association.release()
-        row = describe_status(response.status)
-        if row.category is StatusCategory.FAILURE:
-            family = Unavailable if response.status in _PASSING else Unsupported
-            raise family(f"the remote answered {response.status:04X}: {row.meaning}", code="step-notice-refused")
+        require_taken(response, "step-notice-refused")
